@@ -1,0 +1,1 @@
+"""One module per noun. A command parses, calls, prints."""

@@ -1,0 +1,1 @@
+"""Typed client of our own HTTP API."""

@@ -1,0 +1,1 @@
+"""up and down: the home folder, its processes, the example repository."""

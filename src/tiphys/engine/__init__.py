@@ -1,0 +1,1 @@
+"""The GitOps pipeline: one package per stage, in the order data flows; read reconcile.py first."""

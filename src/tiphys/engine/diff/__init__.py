@@ -1,0 +1,1 @@
+"""TargetState x LiveState -> Drift per resource. Pure."""

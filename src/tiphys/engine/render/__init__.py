@@ -1,0 +1,1 @@
+"""Snapshot -> Rendered, in worker processes without credentials."""

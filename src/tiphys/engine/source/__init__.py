@@ -1,0 +1,1 @@
+"""(repository, revision expression) -> Snapshot."""

@@ -1,0 +1,1 @@
+"""Comparison and operation -> Application status. Pure."""

@@ -1,0 +1,1 @@
+"""Drift -> SyncPlan -> actions -> results."""

@@ -1,0 +1,1 @@
+"""Domain-free async toolkit; could be its own library."""

@@ -1,0 +1,1 @@
+"""argocd-cm and its kin, parsed once into frozen settings; reports every problem, not the first."""

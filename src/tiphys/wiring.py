@@ -1,0 +1,1 @@
+"""Composition root: settings in, running services out; the only place that builds I/O objects."""
