@@ -1,6 +1,6 @@
 """How simulated controllers and the simulated node reach a cluster: list, watch, get, create, patch, delete.
 
-The same code runs inside the embedded server (`access.LocalAccess`) and, through an HTTP implementation, against a real API
+The same code runs inside the embedded server and, through an HTTP implementation, against a real API
 server where it stands in for a kubelet. A resource is named `group/version/plural`: `apps/v1/deployments`, `v1/pods`.
 """
 
@@ -14,38 +14,11 @@ PatchKind = Literal["merge", "json", "strategic", "apply"]
 Propagation = Literal["Background", "Foreground", "Orphan"]
 
 
-class AccessError(Exception):
-    """The API server refused. `reason` and `code` are those of the Status (`NotFound` 404, `Conflict` 409, `Expired` 410)."""
-
-    def __init__(self, code: int, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.reason = reason
-        self.message = message
-
-    @property
-    def is_not_found(self) -> bool:
-        """The object (or its namespace, or its kind) does not exist."""
-        return self.reason == "NotFound"
-
-    @property
-    def is_conflict(self) -> bool:
-        """Someone else wrote first; read again and retry."""
-        return self.reason == "Conflict"
-
-    @property
-    def is_exists(self) -> bool:
-        """The object to create is already there."""
-        return self.reason == "AlreadyExists"
-
-    @property
-    def is_expired(self) -> bool:
-        """The resourceVersion is too old; list again."""
-        return self.reason == "Expired"
-
-
 class ClusterAccess(Protocol):
-    """What a controller may do. Every method raises `AccessError`; objects given out must not be mutated."""
+    """What a controller may do; objects given out must not be mutated.
+
+    Every method raises `apimachinery.apierrors.ApiError`: `NotFound`, `Conflict`, `AlreadyExists`, `Invalid`, `Expired`.
+    """
 
     async def list(
         self, resource: str, *, namespace: str | None = None, label_selector: str = ""
@@ -55,7 +28,7 @@ class ClusterAccess(Protocol):
     def watch(self, resource: str, resource_version: str) -> AsyncIterator[tuple[str, Manifest]]:
         """Changes after `resource_version` in all namespaces as (`ADDED|MODIFIED|DELETED|BOOKMARK`, object).
 
-        Ends only by cancellation or `aclose`; raises `AccessError(410)` when the version is too old or the reader too slow.
+        Ends only by cancellation or `aclose`; raises `Expired` (410) when the version is too old or the reader slow.
         """
 
     async def get(self, resource: str, namespace: str, name: str) -> Manifest:
@@ -76,7 +49,7 @@ class ClusterAccess(Protocol):
         field_manager: str = "",
         force: bool = False,
     ) -> Manifest:
-        """The object after the patch. `metadata.resourceVersion` in a merge or strategic patch is a precondition (409)."""
+        """The object after the patch; a `metadata.resourceVersion` in it is a precondition (409)."""
 
     async def delete(
         self,
