@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
+
+import orjson
 
 from tiphys.apimachinery.names import GroupVersionKind, ResourceKey
+from tiphys.model.operation import OperationPhase, ResultCode
 
-Manifest = Mapping[str, object]  # one object as rendered or as live: the parsed JSON object, never changed in place
+Manifest = Mapping[str, Any]  # one object as rendered or as live: the parsed JSON object, never changed in place
 
 
 class StageError(Exception):
@@ -127,14 +130,24 @@ class SyncStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One object the Application wants, ready to compare and apply: namespaced, tracked, permitted."""
+    """One object the Application wants, ready to compare and apply: namespaced, tracked, permitted.
+
+    Kept as canonical JSON; `manifest` parses it, for the few objects that are compared or applied.
+    """
 
     key: ResourceKey
     version: str
-    digest: str  # of the rendered manifest and what was put into it
-    manifest: Manifest
+    digest: str  # sha256 hex of `json`
+    json: bytes
     wave: int = 0
     hook: bool = False
+    options: frozenset[str] = frozenset()  # argocd.argoproj.io/sync-options of the resource
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """The object; a new dictionary each time."""
+        found: dict[str, Any] = orjson.loads(self.json)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,18 +156,151 @@ class TargetState:
 
     revision: str
     source_type: str
+    context: str  # fingerprint of what was put into the manifests; equal context and digest give an equal Target
     resources: Mapping[ResourceKey, Target]
     hooks: tuple[Target, ...] = ()
     conditions: tuple[tuple[str, str], ...] = ()  # (type, message) warnings found on the way
     denied: Mapping[ResourceKey, str] = field(default_factory=dict)  # not permitted by the project -> reason
+    source_digests: Mapping[str, Target] = field(default_factory=dict)  # digest of the rendered manifest -> its Target
 
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """One live object."""
+    """One live object, kept as JSON without managedFields."""
 
     key: ResourceKey
     version: str
     uid: str
     resource_version: str
-    manifest: Manifest
+    json: bytes
+    instance: str = ""  # Application instance that its tracking mark names; empty when untracked
+    owners: tuple[str, ...] = ()  # uids of its owners
+    deleting: bool = False
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """The object; a new dictionary each time."""
+        found: dict[str, Any] = orjson.loads(self.json)
+        return found
+
+
+class DriftKind(StrEnum):
+    """How a live object relates to what Git declares."""
+
+    SAME = "same"
+    MODIFIED = "modified"
+    MISSING = "missing"  # wanted, not there
+    EXTRA = "extra"  # there and ours, no longer wanted: requires prune
+    UNKNOWN = "unknown"  # its kind could not be listed, or the project does not permit it
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """One resource: what is wanted, what is there, and how they differ."""
+
+    key: ResourceKey
+    kind: DriftKind
+    target: Target | None
+    live: Live | None = None
+    message: str = ""  # why UNKNOWN
+    wave: int = 0
+    prune_disabled: bool = False  # live says Prune=false
+    ignore_extraneous: bool = False  # live says compare-options: IgnoreExtraneous
+    prune_last: bool = False
+
+    @property
+    def out_of_sync(self) -> bool:
+        """Live differs from Git."""
+        return self.kind in (DriftKind.MODIFIED, DriftKind.MISSING, DriftKind.EXTRA)
+
+    @property
+    def requires_prune(self) -> bool:
+        """Live is ours and Git no longer declares it."""
+        return self.kind is DriftKind.EXTRA
+
+
+class Phase(StrEnum):
+    """Sync phases in the order they run."""
+
+    PRE_SYNC = "PreSync"
+    SYNC = "Sync"
+    POST_SYNC = "PostSync"
+    SYNC_FAIL = "SyncFail"
+
+
+class Action(StrEnum):
+    """What a task does to the cluster."""
+
+    APPLY = "apply"
+    PRUNE = "prune"
+    HOOK = "hook"
+    CREATE_NAMESPACE = "create-namespace"
+
+
+class TaskId(NamedTuple):
+    """Identity of a task and of its result: the same object may be a hook in two phases."""
+
+    key: ResourceKey
+    phase: Phase
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One action of a SyncPlan."""
+
+    id: TaskId
+    action: Action
+    wave: int
+    target: Target | None = None
+    drift: Drift | None = None
+    skip_reason: str = ""  # pruning that is not done: the result says why
+    delete_policies: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class SyncPlan:
+    """Every task of one operation in the order of phase, wave, kind and name. A value to show before it is an act."""
+
+    tasks: tuple[Task, ...]
+    problems: tuple[tuple[TaskId, str], ...] = ()  # tasks that cannot be run, with the reason
+
+    @property
+    def steps(self) -> tuple[tuple[Phase, int], ...]:
+        """The distinct (phase, wave) pairs in order, without SyncFail."""
+        seen = dict.fromkeys((t.id.phase, t.wave) for t in self.tasks if t.id.phase is not Phase.SYNC_FAIL)
+        return tuple(seen)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResult:
+    """What became of one task. `status` is None while it was not tried; `phase` is None until it started."""
+
+    id: TaskId
+    version: str
+    status: ResultCode | None = None
+    phase: OperationPhase | None = None
+    message: str = ""
+    hook: bool = False
+    resource_version: str = ""  # of the object our apply returned; health counts only from there on
+    uid: str = ""
+    images: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceVerdict:
+    """What the comparison says of one resource."""
+
+    drift: Drift
+    health: Health | None
+    hook: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Git against cluster for one Application at one Revision."""
+
+    target: TargetState
+    verdicts: Mapping[ResourceKey, ResourceVerdict]
+    health: Health
+    sync: SyncStatus
+    conditions: tuple[tuple[str, str], ...] = ()

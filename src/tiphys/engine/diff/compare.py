@@ -1,0 +1,159 @@
+"""Target and live -> would an apply change anything? Pure.
+
+The question is answered with the very patch an apply would send: it is put on the live object, and what comes out is read as
+the API server would read it (quantities in canonical form, zero values dropped). Only when that differs from the live object
+is there drift. So `cpu: 1000m` against `1` is none, and `hostNetwork: false` against `true` is some.
+
+Source: compat 3.2.
+Differs: the prediction is compared after the patch, not before it, because a field that Git writes with its zero value and
+somebody set on the cluster is drift to everybody but the comparison of two trimmed trees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from tiphys.apimachinery import goshapes, mergepatch, strategicmerge
+from tiphys.apimachinery.names import GroupVersionKind, gvk_of
+from tiphys.apimachinery.patchmeta import schema_for
+from tiphys.model.annotations import LAST_APPLIED
+
+Object = Mapping[str, Any]
+
+# Set by the server or by other writers; never part of what Git declares.
+_SERVER_FIELDS = ("creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """`patch` is what a client-side apply sends, None when nothing. `modified` is False when it would not change the object."""
+
+    modified: bool
+    patch: dict[str, Any] | None
+    strategic: bool  # the patch is a strategic merge patch; otherwise a JSON merge patch
+    predicted: dict[str, Any] | None = None
+    declared: bool = False  # what we last applied is what Git declares: live itself was changed, or the server defaults
+
+
+def last_applied_text(manifest: Object) -> str:
+    """The last-applied annotation kubectl would write: sorted keys, no spaces, HTML escaped, a newline at the end."""
+    metadata = dict(manifest.get("metadata") or {})
+    annotations = dict(metadata.get("annotations") or {})
+    annotations.pop(LAST_APPLIED, None)
+    metadata["annotations"] = annotations
+    text = orjson.dumps({**manifest, "metadata": metadata}, option=orjson.OPT_SORT_KEYS).decode()
+    for char, escape in (
+        ("&", "\\u0026"),
+        ("<", "\\u003c"),
+        (">", "\\u003e"),
+        ("\u2028", "\\u2028"),
+        ("\u2029", "\\u2029"),
+    ):
+        text = text.replace(char, escape)
+    return text + "\n"
+
+
+def with_last_applied(manifest: Object) -> dict[str, Any]:
+    """The manifest carrying its own last-applied annotation: what a client-side apply creates or patches towards."""
+    metadata = dict(manifest.get("metadata") or {})
+    annotations = dict(metadata.get("annotations") or {})
+    annotations[LAST_APPLIED] = last_applied_text(manifest)
+    metadata["annotations"] = annotations
+    return {**manifest, "metadata": metadata}
+
+
+def compare(target: Object, live: Object, *, ignored: Sequence[str] = ()) -> Difference:
+    """How `live` differs from `target`. `ignored` are JSON pointers whose difference does not count."""
+    gvk = gvk_of(target)
+    schema = schema_for(gvk)
+    modified = with_last_applied(target)
+    original = _last_applied(live)
+    if schema is not None:
+        patch = strategicmerge.create_three_way(original, modified, live, schema)
+    else:
+        patch = mergepatch.create_three_way(original, modified, live)
+    if not patch:
+        return Difference(False, None, schema is not None)
+    declared = _annotation(live) == _annotation(modified)
+    if schema is not None:
+        predicted = strategicmerge.apply(live, patch, schema)
+    else:
+        predicted = mergepatch.apply(live, patch)
+    left, right = _canonical(predicted, gvk), _canonical(live, gvk)
+    for pointer in ignored:
+        left, right = without_pointer(left, pointer), without_pointer(right, pointer)
+    return Difference(left != right, patch, schema is not None, predicted=left, declared=declared)
+
+
+def same_content(left: Object, right: Object) -> bool:
+    """Two answers of the server describe the same object, apart from what every write changes."""
+    gvk = gvk_of(left)
+    return _canonical(left, gvk) == _canonical(right, gvk)
+
+
+def _last_applied(live: Object) -> dict[str, Any]:
+    text = _annotation(live)
+    if not text:
+        return {}
+    try:
+        original = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return {}
+    return original if isinstance(original, dict) else {}
+
+
+def _annotation(obj: Object) -> str:
+    metadata = obj.get("metadata")
+    annotations = metadata.get("annotations") if isinstance(metadata, Mapping) else None
+    text = annotations.get(LAST_APPLIED) if isinstance(annotations, Mapping) else None
+    return text if isinstance(text, str) else ""
+
+
+def _canonical(obj: Object, gvk: GroupVersionKind) -> dict[str, Any]:
+    """The object as the server would write it, without the fields it alone sets, status and the last-applied annotation."""
+    if goshapes.known(gvk):
+        try:
+            found = dict(goshapes.decode(obj, gvk).obj)
+        except goshapes.DecodeError:
+            found = dict(obj)  # the apply will be refused with the server's own words
+    else:
+        found = dict(obj)
+    found.pop("status", None)
+    metadata = {
+        k: v for k, v in (found.get("metadata") or {}).items() if k not in _SERVER_FIELDS and v not in (None, {}, [])
+    }
+    annotations = {k: v for k, v in (metadata.get("annotations") or {}).items() if k != LAST_APPLIED}
+    metadata.pop("annotations", None)
+    if annotations:
+        metadata["annotations"] = annotations
+    found["metadata"] = metadata
+    return found
+
+
+def without_pointer(obj: dict[str, Any], pointer: str) -> dict[str, Any]:
+    """A copy of `obj` without the value at an RFC 6901 pointer; `obj` itself when there is none."""
+    parts = [p.replace("~1", "/").replace("~0", "~") for p in pointer.split("/")[1:]]
+    return _without(obj, parts) if parts else obj
+
+
+def _without(value: Any, parts: Sequence[str]) -> Any:
+    head, rest = parts[0], parts[1:]
+    if isinstance(value, dict) and head in value:
+        copy = dict(value)
+        if rest:
+            copy[head] = _without(value[head], rest)
+        else:
+            del copy[head]
+        return copy
+    if isinstance(value, list) and head.isdigit() and int(head) < len(value):
+        items = list(value)
+        if rest:
+            items[int(head)] = _without(items[int(head)], rest)
+        else:
+            del items[int(head)]
+        return items
+    return value

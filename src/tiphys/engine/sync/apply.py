@@ -1,0 +1,355 @@
+"""Performs the actions of a SyncPlan on a cluster; the only writer of workloads.
+
+A client-side apply creates what the live view says is absent and patches what is there with the three-way patch the
+comparison already thinks in; the view being wrong costs one more request, never a wrong result.
+
+Source: compat 2.1 "In-wave execution", 2.2, 2.3, 2.4.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any, Protocol
+
+from tiphys.apimachinery.apierrors import AlreadyExists, ApiError, NotFound
+from tiphys.apimachinery.names import ResourceKey
+from tiphys.engine.states import Action, Live, StageError, Target, Task, TaskResult
+from tiphys.engine.sync.hooks import BEFORE_HOOK_CREATION, OPERATION_MARK
+from tiphys.kube.client import APPLY, MERGE, STRATEGIC, ApiResource, ClusterUnreachable, KubeClient
+from tiphys.kube.discovery import Discovery
+from tiphys.model.annotations import HOOK_FINALIZER, annotations_of, effective_option
+from tiphys.model.operation import OperationPhase, ResultCode
+
+FIELD_MANAGER = "argocd-controller"
+DELETE_DEADLINE_S = 300.0  # a hook object that must go before it is made anew
+
+
+class Patcher(Protocol):
+    """How the comparison stage makes objects to create and patches to send."""
+
+    def to_create(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """The object to POST: the manifest with its last-applied annotation."""
+
+    def to_patch(self, target: Mapping[str, Any], live: Mapping[str, Any]) -> tuple[dict[str, Any], bool] | None:
+        """The patch to send and whether it is a strategic one; None when there is nothing to send."""
+
+
+class View(Protocol):
+    """The live view: what the applier reads before it writes, and what it tells about its own writes."""
+
+    def get(self, key: ResourceKey) -> Live | None:
+        """The live object as last seen."""
+
+    def upsert(self, obj: Mapping[str, Any]) -> None:
+        """An object the API server answered a write with."""
+
+    def remove(self, key: ResourceKey, resource_version: str = "") -> None:
+        """An object the API server says is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Options of one operation that decide how its tasks are performed."""
+
+    operation: str  # mark that tells this operation's hook objects from older ones
+    sync_options: tuple[str, ...] = ()
+    force: bool = False
+    dry_run: bool = False
+    propagation: str = "foreground"
+    namespace_labels: Mapping[str, str] | None = None
+    namespace_annotations: Mapping[str, str] | None = None
+
+
+class Applier:
+    """Writes to one cluster."""
+
+    def __init__(
+        self,
+        *,
+        client: KubeClient,
+        discovery: Discovery,
+        view: View,
+        patcher: Patcher,
+        until: Callable[[Callable[[], bool], float], Any],
+    ) -> None:
+        """`until(condition, seconds)` is awaited until the view satisfies the condition; it raises TimeoutError."""
+        self._client = client
+        self._discovery = discovery
+        self._view = view
+        self._patcher = patcher
+        self._until = until
+
+    async def run(self, tasks: Sequence[Task], options: Options) -> dict[Any, TaskResult]:
+        """Perform tasks of one wave: prunes together, then applies kind by kind, the objects of a kind in parallel."""
+        results: dict[Any, TaskResult] = {}
+        prunes = [t for t in tasks if t.action is Action.PRUNE]
+        others = [t for t in tasks if t.action is not Action.PRUNE]
+        groups = [prunes] if prunes else []
+        groups += [list(group) for _kind, group in groupby(others, key=lambda t: (t.id.key.group, t.id.key.kind))]
+        for group in groups:
+            if len(group) == 1:
+                results[group[0].id] = await self._perform(group[0], options)
+                continue
+            async with asyncio.TaskGroup() as running:
+                pending = [(t, running.create_task(self._perform(t, options))) for t in group]
+            results.update({t.id: done.result() for t, done in pending})
+        return results
+
+    async def release(self, tasks: Sequence[Task]) -> None:
+        """Take our finalizer off completed hooks, so that others may delete them."""
+        for task in tasks:
+            live = self._view.get(task.id.key)
+            if live is None:
+                continue
+            finalizers = (live.manifest.get("metadata") or {}).get("finalizers") or []
+            if HOOK_FINALIZER not in finalizers:
+                continue
+            rest = [f for f in finalizers if f != HOOK_FINALIZER]
+            resource = await self._resource(task.id.key, live.version)
+            body = {"metadata": {"finalizers": rest or None, "uid": live.uid}}
+            try:
+                answer = await self._client.patch(
+                    resource,
+                    task.id.key.name,
+                    body,
+                    task.id.key.namespace,
+                    content_type=MERGE,
+                    field_manager=FIELD_MANAGER,
+                )
+            except NotFound:
+                self._view.remove(task.id.key)
+                continue
+            if live.deleting and not rest:
+                self._view.remove(task.id.key)
+            else:
+                self._view.upsert(answer)
+
+    async def delete(self, key: ResourceKey, version: str, *, uid: str, propagation: str) -> bool:
+        """Delete one object if it still is the one with this uid. True when it is gone at once."""
+        resource = await self._resource(key, version)
+        try:
+            answer = await self._client.delete(resource, key.name, key.namespace, propagation=propagation, uid=uid)
+        except NotFound:
+            self._view.remove(key)
+            return True
+        except ApiError as error:
+            if error.reason == "Conflict":  # another object has the name by now: ours is gone
+                return True
+            raise
+        if answer.get("kind") == "Status":
+            self._view.remove(key)
+            return True
+        self._view.upsert(answer)
+        return False
+
+    async def delete_hooks(self, tasks: Sequence[Task]) -> None:
+        """Delete the objects of hooks whose policy says so."""
+        await self.release(tasks)
+        for task in tasks:
+            live = self._view.get(task.id.key)
+            if live is not None and not live.deleting:
+                await self.delete(task.id.key, live.version, uid=live.uid, propagation="background")
+
+    async def _perform(self, task: Task, options: Options) -> TaskResult:
+        live = _live(task)
+        version = task.target.version if task.target is not None else (live.version if live is not None else "v1")
+        base = TaskResult(task.id, version, hook=task.action is Action.HOOK)
+        try:
+            match task.action:
+                case Action.PRUNE:
+                    return await self._prune(task, base, options)
+                case Action.CREATE_NAMESPACE:
+                    return await self._create_namespace(task, base, options)
+                case Action.HOOK:
+                    return await self._hook(task, base, options)
+                case Action.APPLY:
+                    return await self._apply(task, base, options)
+        except ApiError as error:
+            return replace(base, status=ResultCode.SYNC_FAILED, phase=OperationPhase.FAILED, message=error.message)
+        except (ClusterUnreachable, StageError, TimeoutError) as error:
+            return replace(base, status=ResultCode.SYNC_FAILED, phase=OperationPhase.FAILED, message=str(error))
+
+    async def _prune(self, task: Task, base: TaskResult, options: Options) -> TaskResult:
+        done = replace(base, phase=OperationPhase.SUCCEEDED)
+        if task.skip_reason:
+            return replace(done, status=ResultCode.PRUNE_SKIPPED, message=task.skip_reason)
+        if options.dry_run:
+            return replace(done, status=ResultCode.PRUNED, message="pruned (dry run)")
+        live = _live(task)
+        if live is not None and not live.deleting:
+            await self.delete(task.id.key, live.version, uid=live.uid, propagation=options.propagation)
+        return replace(done, status=ResultCode.PRUNED, message="pruned")
+
+    async def _create_namespace(self, task: Task, base: TaskResult, options: Options) -> TaskResult:
+        name = task.id.key.name
+        metadata: dict[str, Any] = {"name": name}
+        if options.namespace_labels:
+            metadata["labels"] = dict(options.namespace_labels)
+        if options.namespace_annotations:
+            metadata["annotations"] = dict(options.namespace_annotations)
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+        done = replace(base, version="v1", status=ResultCode.SYNCED, phase=OperationPhase.SUCCEEDED)
+        if options.dry_run:
+            return replace(done, message=f"namespace/{name} created (dry run)")
+        resource = await self._resource(task.id.key, "v1")
+        try:
+            self._view.upsert(await self._client.create(resource, body, field_manager=FIELD_MANAGER))
+        except AlreadyExists:
+            return replace(done, message=f"namespace/{name} unchanged")
+        return replace(done, message=f"namespace/{name} created")
+
+    async def _hook(self, task: Task, base: TaskResult, options: Options) -> TaskResult:
+        assert task.target is not None
+        manifest = task.target.manifest
+        manifest["metadata"].setdefault("annotations", {})[OPERATION_MARK] = options.operation
+        if options.dry_run:
+            return replace(base, status=ResultCode.SYNCED, phase=OperationPhase.SUCCEEDED, message="(dry run)")
+        live = self._view.get(task.id.key)
+        if live is not None and annotations_of(live.manifest).get(OPERATION_MARK) == options.operation:
+            # Made by this very operation before it was interrupted: it must not run twice.
+            return self._applied(base, live.manifest, task.target, "created", running=True)
+        if live is not None and BEFORE_HOOK_CREATION in task.delete_policies:
+            await self.release([task])
+            current = self._view.get(task.id.key)
+            if current is not None and not current.deleting:
+                await self.delete(task.id.key, current.version, uid=current.uid, propagation="background")
+            uid = live.uid
+            await self._until(lambda: (row := self._view.get(task.id.key)) is None or row.uid != uid, DELETE_DEADLINE_S)
+        return await self._create_or_patch(task.target, manifest, base, options)
+
+    async def _apply(self, task: Task, base: TaskResult, options: Options) -> TaskResult:
+        assert task.target is not None
+        return await self._create_or_patch(task.target, task.target.manifest, base, options)
+
+    async def _create_or_patch(
+        self, target: Target, manifest: dict[str, Any], base: TaskResult, options: Options
+    ) -> TaskResult:
+        resource = await self._resource(target.key, target.version)
+        validate = effective_option(target.options, options.sync_options, "Validate") != "false"
+        validation = "Strict" if validate else "Ignore"
+        common: dict[str, Any] = {
+            "field_manager": FIELD_MANAGER,
+            "field_validation": validation,
+            "dry_run": options.dry_run,
+        }
+        if effective_option(target.options, options.sync_options, "ServerSideApply") == "true" and not options.dry_run:
+            answer = await self._client.patch(
+                resource,
+                target.key.name,
+                manifest,
+                target.key.namespace,
+                content_type=APPLY,
+                force=True,
+                field_manager=FIELD_MANAGER,
+                field_validation=validation,
+            )
+            return self._applied(base, answer, target, "serverside-applied")
+        live = self._view.get(target.key)
+        seen: Mapping[str, Any] | None = live.manifest if live is not None else None
+        for _attempt in range(3):
+            if seen is None:
+                try:
+                    answer = await self._client.create(
+                        resource, self._patcher.to_create(manifest), target.key.namespace, **common
+                    )
+                except AlreadyExists:
+                    seen = await self._client.get(resource, target.key.name, target.key.namespace)
+                    continue
+                return self._applied(base, answer, target, "created", dry_run=options.dry_run)
+            patch = self._patcher.to_patch(manifest, seen)
+            if patch is None:
+                return self._applied(base, seen, target, "unchanged", dry_run=options.dry_run)
+            body, strategic = patch
+            try:
+                answer = await self._client.patch(
+                    resource,
+                    target.key.name,
+                    body,
+                    target.key.namespace,
+                    content_type=STRATEGIC if strategic else MERGE,
+                    **common,
+                )
+            except NotFound:
+                seen = None
+                continue
+            except ApiError as error:
+                if not self._must_replace(error, target, options):
+                    raise
+                await self._recreate(target, seen)
+                seen = None
+                continue
+            return self._applied(base, answer, target, "configured", dry_run=options.dry_run)
+        raise StageError("sync", "SyncError", f"{target.key} changes as fast as it is applied; try again")
+
+    def _must_replace(self, error: ApiError, target: Target, options: Options) -> bool:
+        forced = options.force or "Force=true" in target.options
+        return forced and error.reason == "Invalid" and not options.dry_run
+
+    async def _recreate(self, target: Target, seen: Mapping[str, Any]) -> None:
+        """Delete an object that cannot be patched, and wait until it is gone."""
+        uid = str((seen.get("metadata") or {}).get("uid") or "")
+        await self.delete(target.key, target.version, uid=uid, propagation="background")
+        await self._until(lambda: (row := self._view.get(target.key)) is None or row.uid != uid, DELETE_DEADLINE_S)
+
+    def _applied(
+        self,
+        base: TaskResult,
+        answer: Mapping[str, Any],
+        target: Target,
+        verb: str,
+        *,
+        dry_run: bool = False,
+        running: bool = False,
+    ) -> TaskResult:
+        if not dry_run and not running:
+            self._view.upsert(answer)
+        metadata = answer.get("metadata") or {}
+        kind = f"{target.key.kind.lower()}.{target.key.group}" if target.key.group else target.key.kind.lower()
+        return replace(
+            base,
+            status=ResultCode.SYNCED,
+            phase=OperationPhase.SUCCEEDED if dry_run else OperationPhase.RUNNING,
+            message=f"{kind}/{target.key.name} {verb}{' (dry run)' if dry_run else ''}",
+            resource_version=str(metadata.get("resourceVersion") or ""),
+            uid=str(metadata.get("uid") or ""),
+            images=images_of(target.manifest),
+        )
+
+    async def _resource(self, key: ResourceKey, version: str) -> ApiResource:
+        found = await self._discovery.lookup(key.group_kind, version)
+        if found is None:
+            raise StageError("sync", "SyncError", not_served(key))
+        return found
+
+
+def not_served(key: ResourceKey) -> str:
+    """What Argo CD says of a kind the cluster does not know."""
+    group = key.group or "v1"
+    return (
+        f"The Kubernetes API could not find {group}/{key.kind} for requested resource {key.namespace}/{key.name}. "
+        f'Make sure the "{key.kind}" CRD is installed on the destination cluster.'
+    )
+
+
+def images_of(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """Images of the pod template a manifest carries, in order, each once."""
+    spec = manifest.get("spec") or {}
+    template = spec
+    for step in ("jobTemplate", "spec", "template", "spec"):
+        inner = template.get(step) if isinstance(template, Mapping) else None
+        if isinstance(inner, Mapping):
+            template = inner
+    found: dict[str, None] = {}
+    for field in ("initContainers", "containers"):
+        containers = template.get(field) if isinstance(template, Mapping) else None
+        for container in containers if isinstance(containers, list) else ():
+            if isinstance(container, Mapping) and container.get("image"):
+                found[str(container["image"])] = None
+    return tuple(found)
+
+
+def _live(task: Task) -> Live | None:
+    return task.drift.live if task.drift is not None else None
