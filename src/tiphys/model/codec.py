@@ -79,13 +79,21 @@ def camel_case(attribute: str) -> str:
 
 
 class _Context:
-    """What one decode carries along: the problems found so far and how field names are matched."""
+    """What one decode carries along: the problems found so far and how field names are matched.
 
-    __slots__ = ("fold", "problems")
+    Paths are made only when `tracing`: objects are nearly always right, so the first pass goes without.
+    """
 
-    def __init__(self, fold: bool) -> None:
+    __slots__ = ("fold", "problems", "tracing")
+
+    def __init__(self, *, fold: bool, tracing: bool) -> None:
         self.fold = fold
+        self.tracing = tracing
         self.problems: list[str] = []
+
+    @staticmethod
+    def below(path: str, name: str) -> str:
+        return f"{path}.{name}" if path else name
 
     def wrong(self, path: str, expected: str, value: object) -> None:
         self.problems.append(f"{path}: expected {expected}, got {_kind_of(value)}")
@@ -105,8 +113,9 @@ class FieldInfo(NamedTuple):
 
 
 class _Plan(NamedTuple):
-    by_name: dict[str, tuple[str, Decoder]]
-    folded: dict[str, tuple[str, Decoder]]
+    by_name: dict[str, tuple[str, type | None, Decoder]]  # wire name -> attribute, type that needs no decoding, decoder
+    folded: dict[str, tuple[str, type | None, Decoder]]
+    slots: tuple[tuple[str, Callable[[Any, Any], None], Any], ...]  # attribute, how to set it past `frozen`, default
     encoders: tuple[tuple[str, str, Callable[[Any], bool] | None, Encoder | None], ...]  # attribute, name, skip, encode
 
 
@@ -116,11 +125,13 @@ def decode(cls: type[W], data: Mapping[str, Any], *, path: str = "", fold_case: 
     Raises InvalidObject naming every field of a wrong type. `fold_case` also takes field names that differ in case only,
     as Go's decoder does with requests.
     """
-    context = _Context(fold_case)
-    value: W | None = _decode_wire(cls, data, path, context)
-    if context.problems or value is None:
-        raise InvalidObject(tuple(context.problems))
-    return value
+    context = _Context(fold=fold_case, tracing=False)
+    value = _decode_wire(cls, data, path, context)
+    if not context.problems and value is not None:
+        return value
+    context = _Context(fold=fold_case, tracing=True)
+    _decode_wire(cls, data, path, context)
+    raise InvalidObject(tuple(context.problems))
 
 
 def encode(value: Wire) -> dict[str, Any]:
@@ -166,13 +177,15 @@ def _plan(cls: type) -> _Plan:
 
 
 def _build_plan(cls: type) -> _Plan:
-    by_name: dict[str, tuple[str, Decoder]] = {}
+    by_name: dict[str, tuple[str, type | None, Decoder]] = {}
     encoders = []
     for info in field_infos(cls):
-        by_name[info.name] = (info.attribute, _decoder_of(info.annotation))
+        plain, _ = _without_none(info.annotation)
+        by_name[info.name] = (info.attribute, plain if plain in (str, bool) else None, _decoder_of(info.annotation))
         skip, encoder = _encoder_of(info.annotation, always=info.always)
         encoders.append((info.attribute, info.name, skip, encoder))
-    return _Plan(by_name, {name.lower(): entry for name, entry in by_name.items()}, tuple(encoders))
+    slots = tuple((f.name, getattr(cls, f.name).__set__, f.default) for f in fields(cls))
+    return _Plan(by_name, {name.lower(): entry for name, entry in by_name.items()}, slots, tuple(encoders))
 
 
 def _decode_wire(cls: type[W], data: Any, path: str, context: _Context) -> W | None:
@@ -180,7 +193,7 @@ def _decode_wire(cls: type[W], data: Any, path: str, context: _Context) -> W | N
         context.wrong(path or cls.__name__, "an object", data)
         return None
     plan = _plan(cls)
-    by_name = plan.by_name
+    by_name, tracing = plan.by_name, context.tracing
     found: dict[str, Any] = {}
     extra: dict[str, Any] | None = None
     for name, value in data.items():
@@ -192,13 +205,20 @@ def _decode_wire(cls: type[W], data: Any, path: str, context: _Context) -> W | N
                 extra = {}
             extra[name] = value
         elif value is not None:
-            attribute, decoder = entry
-            found[attribute] = decoder(value, f"{path}.{name}" if path else name, context)
+            attribute, kind, decoder = entry
+            if value.__class__ is kind:
+                found[attribute] = value
+            else:
+                found[attribute] = decoder(value, context.below(path, name) if tracing else path, context)
     if extra is not None:
         found["extra"] = extra
     if context.problems:
         return None
-    return cls(**found)
+    made: W = cls.__new__(cls)
+    get = found.get
+    for attribute, put, default in plan.slots:
+        put(made, get(attribute, default))
+    return made
 
 
 # One decoder per shape. They give back something of the right type or note a problem; the object is then thrown away.
@@ -268,10 +288,11 @@ def _list_decoder(item: Decoder) -> Decoder:
             return ()
         out = []
         for index, element in enumerate(value):
+            where = f"{path}[{index}]" if context.tracing else path
             if element is None:
-                context.wrong(f"{path}[{index}]", "a value", element)
+                context.wrong(where, "a value", element)
             else:
-                out.append(item(element, f"{path}[{index}]", context))
+                out.append(item(element, where, context))
         return tuple(out)
 
     return decode_list
