@@ -1,0 +1,177 @@
+"""Builds the HTTP client: TLS, proxy, limits, redacted errors.
+
+Sessions never look at the environment: aiohttp would search proxies and netrc on every request, which costs most of its
+speed and lets a variable change where credentials go. Long streams get a session of their own: without a total timeout,
+without a limit of connections, because each holds one for as long as it lasts.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import sys
+import tempfile
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from tiphys.runtime.redact import redact_text
+from tiphys.runtime.secret import Secret
+
+CONNECTION_LIMIT = 32
+CONNECT_TIMEOUT_S = 10.0
+# Shorter than the 75 s our servers and the 90 s (Go's default) others keep an idle connection: the side that closes
+# first must be the one that would send.
+KEEP_ALIVE_S = 55.0
+READ_BUFFER_BYTES = 256 * 1024
+
+
+class TlsError(ValueError):
+    """Certificates, keys or options do not make a usable TLS configuration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """How to check the server and who we are. PEM bytes; no CA means the system's.
+
+    `server_name` is checked instead of the URL's host, and sent in the handshake.
+    """
+
+    ca: bytes | None = None
+    client_cert: bytes | None = None
+    client_key: Secret | None = None
+    insecure: bool = False
+    server_name: str | None = None
+
+
+def build_ssl_context(tls: Tls) -> ssl.SSLContext:
+    """TLS context of a client. Raises TlsError, also for `insecure` together with a CA.
+
+    Differs: certificates are judged as Go's verifier does, because clusters' CAs were made for it: Python's strict
+    profile (default from 3.13) is off, and a certificate in the CA bundle is trusted even if it is no root.
+    """
+    if tls.insecure and tls.ca:
+        raise TlsError("specifying a root certificates file with the insecure flag is not allowed")
+    if (tls.client_cert is None) != (tls.client_key is None):
+        raise TlsError("a client certificate needs its key, and a key its certificate")
+    try:
+        context = ssl.create_default_context(cadata=tls.ca.decode("ascii") if tls.ca else None)
+    except (ssl.SSLError, UnicodeDecodeError, ValueError):
+        raise TlsError("the CA data holds no PEM certificate") from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.set_alpn_protocols(["http/1.1"])
+    if tls.insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if tls.client_cert is not None and tls.client_key is not None:
+        _load_client_cert(context, tls.client_cert, tls.client_key)
+    return context
+
+
+def _load_client_cert(context: ssl.SSLContext, cert: bytes, key: Secret) -> None:
+    """OpenSSL takes certificate and key from files only: on Linux from one that exists in memory alone."""
+    data = cert.rstrip() + b"\n" + key.reveal().encode()
+    try:
+        if sys.platform == "linux":
+            descriptor = os.memfd_create("client-cert", os.MFD_CLOEXEC)
+            with open(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+        else:
+            with tempfile.NamedTemporaryFile(prefix="tiphys-") as file:  # created 0600
+                file.write(data)
+                file.flush()
+                context.load_cert_chain(file.name)
+    except (ssl.SSLError, OSError):
+        raise TlsError("client certificate and key do not fit together or are no PEM") from None
+
+
+def is_loopback(url: str) -> bool:
+    """True when the URL's host is this machine: localhost or a loopback address."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_proxy(proxy: str) -> str:
+    """The proxy URL. Raises ValueError for a scheme that cannot be used."""
+    scheme = urlsplit(proxy).scheme
+    if scheme not in ("http", "https"):
+        raise ValueError(f"proxy scheme {scheme!r} is not supported: use http or https")
+    return proxy
+
+
+def build_session(
+    *,
+    tls: Tls | ssl.SSLContext | None = None,
+    proxy: str | None = None,
+    user_agent: str,
+    connection_limit: int = CONNECTION_LIMIT,
+    timeout_s: float | None = 60.0,
+    compress: bool = True,
+) -> aiohttp.ClientSession:
+    """A session for requests that end. Call it on the running loop; whoever calls it closes it.
+
+    `timeout_s` is for the whole request unless the request gives its own. Redirects and statuses are the caller's.
+    """
+    return _build(tls, proxy, user_agent, connection_limit, aiohttp.ClientTimeout(total=timeout_s), compress)
+
+
+def build_stream_session(
+    *,
+    tls: Tls | ssl.SSLContext | None = None,
+    proxy: str | None = None,
+    user_agent: str,
+) -> aiohttp.ClientSession:
+    """A session for long streams: no total timeout, no limit of connections, no compression."""
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S)
+    return _build(tls, proxy, user_agent, 0, timeout, compress=False)
+
+
+def _build(
+    tls: Tls | ssl.SSLContext | None,
+    proxy: str | None,
+    user_agent: str,
+    connection_limit: int,
+    timeout: aiohttp.ClientTimeout,
+    compress: bool,
+) -> aiohttp.ClientSession:
+    context = build_ssl_context(tls) if isinstance(tls, Tls) else tls
+    connector = aiohttp.TCPConnector(
+        ssl=context if context is not None else True,
+        limit=connection_limit,
+        keepalive_timeout=KEEP_ALIVE_S,
+        ttl_dns_cache=30,
+    )
+    headers = {"User-Agent": user_agent}
+    if not compress:
+        headers["Accept-Encoding"] = "identity"
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers=headers,
+        timeout=timeout,
+        trust_env=False,
+        auto_decompress=True,
+        read_bufsize=READ_BUFFER_BYTES,
+        proxy=check_proxy(proxy) if proxy else None,
+    )
+
+
+def describe_error(error: BaseException) -> str:
+    """What went wrong with a connection, in words without credentials; never empty."""
+    if isinstance(error, TimeoutError):
+        return "timed out" if not str(error) else f"timed out: {redact_text(str(error))}"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return redact_text(f"certificate is not trusted: {error.certificate_error}")
+    text = str(error) or type(error).__name__
+    return redact_text(text)
