@@ -162,7 +162,8 @@ def _keeps_its_text(number: int, digits: str, fraction: str, exponent: int, form
 
 def _ceil(number: int, power: int) -> int:
     """number * 10^power, rounded up to an integer."""
-    return number * 10**power if power >= 0 else -(-number // 10**-power)
+    scale: int = 10 ** abs(power)
+    return number * scale if power >= 0 else -(-number // scale)
 
 
 def _of(nano: int, form: QuantityFormat) -> Quantity:

@@ -32,7 +32,7 @@ from tiphys.apimachinery.quantity import QuantityError, canonical, parse
         ("-0", "0"),
         ("0.0", "0"),
         (".5", "500m"),
-        ("5.", "5"),
+        ("5.", "5."),
         ("+5", "+5"),
         ("05", "05"),
         ("1.500", "1.500"),
@@ -54,15 +54,15 @@ def test_the_server_stores_the_canonical_text(text: str | float, stored: str) ->
     assert canonical(stored) == stored
 
 
-@pytest.mark.parametrize("text", ["", "1 ", "1_0", "--1", "1.2.3", "1e1.5", "0x1", "abc", "１", "1\n"])
+@pytest.mark.parametrize("text", ["", "1 ", "1_0", "1.2.3", "1g", "1e1.5", "0x1", "abc", "１", "1\n"])
 def test_what_does_not_look_like_a_quantity_is_refused(text: str) -> None:
     with pytest.raises(QuantityError, match="quantities must match the regular expression"):
         parse(text)
 
 
-@pytest.mark.parametrize("text", ["1K", "1ki", "1g", "1Ki5", "5+3", "1e", "1i", "1e99999"])
+@pytest.mark.parametrize("text", ["--1", "1K", "1ki", "1Ki5", "5+3", "1e", "1i", "1e99999"])
 def test_unknown_suffixes_are_refused(text: str) -> None:
-    with pytest.raises(QuantityError, match="unable to parse quantity's suffix|quantities must match"):
+    with pytest.raises(QuantityError, match="unable to parse quantity's suffix"):
         parse(text)
 
 
