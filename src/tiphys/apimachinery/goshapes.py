@@ -103,13 +103,18 @@ class Shapes:
             return self._by_gvk[gvk]
         except KeyError:
             pass
-        name = self._kinds.get("/".join(gvk))
-        if name is None and gvk.kind in META_KINDS:
-            name = self._kinds[f"meta.k8s.io/v1/{gvk.kind}"]
+        name = self.type_name(gvk)
         decode = None if name is None else self._struct(name)
         if len(self._by_gvk) < 4096:  # names come from outside: the memory they take is bounded
             self._by_gvk[gvk] = decode
         return decode
+
+    def type_name(self, gvk: GroupVersionKind) -> str | None:
+        """Full name of the kind's Go struct, `api.core.v1.ConfigMap`; None when the kind is not built in."""
+        name = self._kinds.get("/".join(gvk))
+        if name is None and gvk.kind in META_KINDS:
+            name = self._kinds[f"meta.k8s.io/v1/{gvk.kind}"]
+        return name
 
     def _struct(self, name: str) -> Decode:
         made = self._structs.get(name)
@@ -472,11 +477,14 @@ def _illegal_base64(text: str, index: int) -> DecodeError:
     return DecodeError(f"illegal base64 data at input byte {len(text[:index].encode())}")
 
 
+_canonical_quantity = lru_cache(maxsize=1024)(canonical)  # few spellings occur, and they occur everywhere
+
+
 def _quantity(value: Any, unknown: list[str]) -> Any:
     if not isinstance(value, str):
         value = json.dumps(value)
     try:
-        return canonical(value)
+        return _canonical_quantity(value) if len(value) < 32 else canonical(value)
     except ValueError as error:
         raise DecodeError(str(error)) from error
 
