@@ -4,8 +4,6 @@ The functions take objects as parsed from JSON and never change them. A field th
 than the API allows reads as empty, so that one odd object cannot stop a loop over thousands.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
