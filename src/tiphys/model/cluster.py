@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 
 from tiphys.model.codec import EMPTY
 from tiphys.model.destination import IN_CLUSTER_NAME, IN_CLUSTER_SERVER
-from tiphys.model.secret import Secret
+from tiphys.runtime.secret import Secret
+
+NO_SECRET = Secret("")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,13 +31,13 @@ class ClusterConfig:
     """How to reach and prove oneself to an API server; certificates are PEM."""
 
     username: str = ""
-    password: Secret = field(default_factory=Secret)
-    bearer_token: Secret = field(default_factory=Secret)
+    password: Secret = NO_SECRET
+    bearer_token: Secret = NO_SECRET
     insecure: bool = False
     server_name: str = ""
     ca_data: str = ""
     cert_data: str = ""
-    key_data: Secret = field(default_factory=Secret)
+    key_data: Secret = NO_SECRET
     exec_config: ExecConfig | None = None
     disable_compression: bool = False
     proxy_url: str = ""

@@ -6,11 +6,12 @@ Source: compat 8.1.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from tiphys.model.secret import Secret
+from tiphys.runtime.secret import Secret
 
+NO_SECRET = Secret("")
 _SCHEME = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]*://")
 _SCP_LIKE = re.compile(r"^(?:[^/:@\s]+@)?([^/:\s]+):(?!//)(.*)$")
 
@@ -22,16 +23,16 @@ class RepoCreds:
     url: str
     type: str = "git"
     username: str = ""
-    password: Secret = field(default_factory=Secret)
-    bearer_token: Secret = field(default_factory=Secret)
-    ssh_private_key: Secret = field(default_factory=Secret)
+    password: Secret = NO_SECRET
+    bearer_token: Secret = NO_SECRET
+    ssh_private_key: Secret = NO_SECRET
     tls_client_cert_data: str = ""
-    tls_client_cert_key: Secret = field(default_factory=Secret)
+    tls_client_cert_key: Secret = NO_SECRET
     github_app_id: int = 0
     github_app_installation_id: int = 0
-    github_app_private_key: Secret = field(default_factory=Secret)
+    github_app_private_key: Secret = NO_SECRET
     github_app_enterprise_base_url: str = ""
-    gcp_service_account_key: Secret = field(default_factory=Secret)
+    gcp_service_account_key: Secret = NO_SECRET
     enable_oci: bool = False
     insecure_oci_force_http: bool = False
     proxy: str = ""

@@ -1,15 +1,13 @@
-"""Conditions, history, secrets, repository URLs and CRDs."""
+"""Conditions, history, repository URLs and CRDs."""
 
 from __future__ import annotations
 
-import pickle
 from datetime import UTC, datetime
 
 import pytest
 
 from tiphys.model.crds import crd_objects
 from tiphys.model.repository import normalize_git_url, same_repository
-from tiphys.model.secret import Secret
 from tiphys.model.statuses import ApplicationCondition, RevisionHistory, append_history, merge_conditions
 
 OLD = datetime(2024, 1, 1, tzinfo=UTC)
@@ -44,15 +42,6 @@ def test_history_ids_follow_the_last_and_are_never_reused() -> None:
     for _ in range(12):
         long = append_history(long, RevisionHistory(), None)
     assert [h.id for h in long] == list(range(2, 12))
-
-
-def test_a_secret_shows_stars_everywhere_but_on_request() -> None:
-    secret = Secret("hunter2")
-    assert "hunter2" not in f"{secret} {secret!r} {[secret]} {secret:>20}"
-    assert secret.reveal() == "hunter2"
-    assert secret == Secret("hunter2") != Secret("other")
-    with pytest.raises(TypeError):
-        pickle.dumps(secret)
 
 
 @pytest.mark.parametrize(
