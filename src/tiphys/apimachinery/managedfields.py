@@ -211,9 +211,9 @@ class Request:
     api_version: str
     schema: MergeSchema
     now: str
-    subresource: str = ""
-    reset_fields: FieldSet = EMPTY
-    versions: frozenset[str] = frozenset()
+    subresource: str
+    reset_fields: FieldSet
+    versions: frozenset[str]
 
     def identifier(self, operation: str) -> ManagerId:
         """The entry this request writes to."""
