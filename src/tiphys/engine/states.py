@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, Protocol
 import orjson
 
 from tiphys.apimachinery.names import GroupVersionKind, ResourceKey
-from tiphys.model.operation import OperationPhase, ResultCode
+from tiphys.model.operation import OperationPhase as OperationPhase
+from tiphys.model.operation import ResultCode as ResultCode
 
 Manifest = Mapping[str, Any]  # one object as rendered or as live: the parsed JSON object, never changed in place
 

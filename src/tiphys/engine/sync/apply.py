@@ -15,7 +15,7 @@ from itertools import groupby
 from typing import Any, Protocol
 
 from tiphys.apimachinery.apierrors import AlreadyExists, ApiError, NotFound
-from tiphys.apimachinery.names import ResourceKey
+from tiphys.apimachinery.names import GroupKind, ResourceKey
 from tiphys.engine.states import Action, Live, StageError, Target, Task, TaskResult
 from tiphys.engine.sync.hooks import BEFORE_HOOK_CREATION, OPERATION_MARK
 from tiphys.kube.client import APPLY, MERGE, STRATEGIC, ApiResource, ClusterUnreachable, KubeClient
@@ -25,6 +25,8 @@ from tiphys.model.operation import OperationPhase, ResultCode
 
 FIELD_MANAGER = "argocd-controller"
 DELETE_DEADLINE_S = 300.0  # a hook object that must go before it is made anew
+CRD_DEADLINE_S = 3.0  # source: compat 2.1 "CRD establish wait"
+CRD = GroupKind("apiextensions.k8s.io", "CustomResourceDefinition")
 
 
 class Patcher(Protocol):
@@ -92,11 +94,29 @@ class Applier:
         for group in groups:
             if len(group) == 1:
                 results[group[0].id] = await self._perform(group[0], options)
-                continue
-            async with asyncio.TaskGroup() as running:
-                pending = [(t, running.create_task(self._perform(t, options))) for t in group]
-            results.update({t.id: done.result() for t, done in pending})
+            else:
+                async with asyncio.TaskGroup() as running:
+                    pending = [(t, running.create_task(self._perform(t, options))) for t in group]
+                results.update({t.id: done.result() for t, done in pending})
+            if group[0].id.key.group_kind == CRD and group is not prunes and not options.dry_run:
+                await self._until_established(group)
         return results
+
+    async def _until_established(self, tasks: Sequence[Task]) -> None:
+        """Wait a little for the kinds just defined to be served; a custom resource may follow in the same wave."""
+
+        def established() -> bool:
+            return all(
+                any(c.get("type") == "Established" and c.get("status") == "True" for c in _conditions(row))
+                for t in tasks
+                if (row := self._view.get(t.id.key)) is not None
+            )
+
+        try:
+            await self._until(established, CRD_DEADLINE_S)
+        except TimeoutError:
+            pass  # not fatal: the custom resource then fails with the server's own words
+        await self._discovery.refresh()
 
     async def release(self, tasks: Sequence[Task]) -> None:
         """Take our finalizer off completed hooks, so that others may delete them."""
@@ -228,6 +248,9 @@ class Applier:
         self, target: Target, manifest: dict[str, Any], base: TaskResult, options: Options
     ) -> TaskResult:
         resource = await self._resource(target.key, target.version)
+        if not resource.namespaced and "namespace" in manifest["metadata"]:
+            # The kind was not served when the target was built, so its scope was not known.
+            manifest = {**manifest, "metadata": {k: v for k, v in manifest["metadata"].items() if k != "namespace"}}
         validate = effective_option(target.options, options.sync_options, "Validate") != "false"
         validation = "Strict" if validate else "Ignore"
         common: dict[str, Any] = {
@@ -349,6 +372,11 @@ def images_of(manifest: Mapping[str, Any]) -> tuple[str, ...]:
             if isinstance(container, Mapping) and container.get("image"):
                 found[str(container["image"])] = None
     return tuple(found)
+
+
+def _conditions(row: Live) -> Sequence[Mapping[str, Any]]:
+    found = (row.manifest.get("status") or {}).get("conditions")
+    return found if isinstance(found, list) else ()
 
 
 def _live(task: Task) -> Live | None:

@@ -1,0 +1,234 @@
+"""One running operation of an Application: starts, steps, retries and ends it.
+
+It holds no rule of its own: `sync.plan` says what is to be done, `sync.step` what comes next, `sync.apply` does it. Everything
+it needs to go on after a crash stands in the Application's operationState before the first object is touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from tiphys.apimachinery.names import GroupKind, ResourceKey
+from tiphys.engine.health.assess import Override, assess, needs_settling
+from tiphys.engine.live.index import LiveIndex
+from tiphys.engine.states import Action, Comparison, OperationPhase, SyncPlan, TargetState, Task, TaskId, TaskResult
+from tiphys.engine.status.summary import resource_results
+from tiphys.engine.sync.apply import Applier, Options
+from tiphys.engine.sync.plan import Wanted, plan
+from tiphys.engine.sync.step import Advance, Observed, advance, terminate
+from tiphys.model.annotations import option_value
+from tiphys.model.application import Application
+from tiphys.model.operation import Operation, OperationState, SyncOperationResult
+from tiphys.model.source import ApplicationSource
+from tiphys.model.syncpolicy import ManagedNamespaceMetadata
+from tiphys.runtime.clock import Clock, format_time
+
+SETTLE_S = 2.0  # how long a health without observedGeneration is not believed after a patch
+
+
+@dataclass(slots=True)
+class OperationRun:
+    """An operation in progress. `results` are what `sync.step` starts from."""
+
+    operation: Operation
+    started_at: datetime
+    revision: str
+    sources: tuple[ApplicationSource, ...]
+    multiple: bool
+    target: TargetState
+    options: Options
+    plan: SyncPlan | None = None
+    results: dict[TaskId, TaskResult] = field(default_factory=dict)
+    retry_count: int = 0
+    phase: OperationPhase = OperationPhase.RUNNING
+    message: str = ""
+    finished_at: datetime | None = None
+    retry_at: float | None = None  # on the monotonic clock; set while waiting for the next attempt
+    applied_at: dict[TaskId, float] = field(default_factory=dict)
+    released: set[TaskId] = field(default_factory=set)
+    waiting_for: tuple[TaskId, ...] = ()
+    terminating: bool = False
+
+    @property
+    def automated(self) -> bool:
+        """Nobody asked for it by hand."""
+        return self.operation.initiated_by.automated
+
+    @property
+    def partial(self) -> bool:
+        """It was asked for some resources only: no hooks, no history."""
+        return self.operation.sync is not None and bool(self.operation.sync.resources)
+
+    def state(self) -> OperationState:
+        """operationState as it is to be written."""
+        sync = self.operation.sync
+        operation = self.operation
+        if sync is not None and not sync.revision:
+            # The revision is pinned before anything is applied, so that a restart goes on with the same one.
+            operation = replace(operation, sync=replace(sync, revision=self.revision))
+        one = self.sources[0] if self.sources and not self.multiple else None
+        result = SyncOperationResult(
+            resources=resource_results(self.results),
+            revision=self.revision,
+            source=one,
+            sources=self.sources if self.multiple else (),
+            revisions=(self.revision,) * len(self.sources) if self.multiple else (),
+        )
+        return OperationState(
+            operation=operation,
+            phase=OperationPhase.TERMINATING.value
+            if self.terminating and not self.phase.completed
+            else self.phase.value,
+            message=self.message,
+            sync_result=result,
+            started_at=self.started_at,
+            finished_at=self.finished_at,
+            retry_count=self.retry_count,
+        )
+
+    def waits_for_hook(self) -> bool:
+        """A hook is running: no safe point to put a newer operation in its place."""
+        if self.plan is None:
+            return False
+        hooks = {t.id for t in self.plan.tasks if t.action is Action.HOOK}
+        return any(identity in hooks for identity in self.waiting_for)
+
+
+def options_of(app: Application, operation: Operation, started_at: datetime, retry_count: int) -> Options:
+    """How the tasks of this operation are performed."""
+    sync = operation.sync
+    assert sync is not None
+    given = sync.sync_options or app.spec.policy.sync_options
+    managed = app.spec.policy.managed_namespace_metadata or ManagedNamespaceMetadata()
+    return Options(
+        operation=f"{format_time(started_at)}/{retry_count}",
+        sync_options=tuple(given),
+        force=sync.sync_strategy.force if sync.sync_strategy is not None else False,
+        dry_run=sync.dry_run,
+        propagation=option_value(given, "PrunePropagationPolicy") or "foreground",
+        namespace_labels=managed.labels or None,
+        namespace_annotations=managed.annotations or None,
+    )
+
+
+def make_plan(
+    run: OperationRun,
+    comparison: Comparison,
+    *,
+    namespace: str,
+    namespace_is_live: bool,
+    kind_problem: Callable[[GroupKind, str], str | None],
+) -> SyncPlan:
+    """The plan of this attempt from a comparison made against the operation's own target."""
+    sync = run.operation.sync
+    assert sync is not None
+    chosen = frozenset((r.group, r.kind, r.namespace, r.name) for r in sync.resources if not r.exclude)
+    create = "CreateNamespace=true" in run.options.sync_options and bool(namespace) and not namespace_is_live
+    if create and ResourceKey("", "Namespace", "", namespace) in run.target.resources:
+        create = False
+    wanted = Wanted(
+        revision=run.revision,
+        started_at=run.started_at,
+        prune=sync.prune,
+        prune_last="PruneLast=true" in run.options.sync_options,
+        out_of_sync_only="ApplyOutOfSyncOnly=true" in run.options.sync_options,
+        resources=chosen or None,
+        hooks=not chosen and not sync.is_apply_strategy,
+        create_namespace=namespace if create else "",
+    )
+    drifts = [v.drift for v in comparison.verdicts.values()]
+    return plan(drifts, run.target.hooks, wanted, kind_problem=kind_problem, denied=run.target.denied)
+
+
+class Stepper:
+    """Advances runs against one cluster."""
+
+    def __init__(self, *, applier: Applier, index: LiveIndex, clock: Clock, override: Override | None) -> None:
+        self._applier = applier
+        self._index = index
+        self._clock = clock
+        self._override = override
+
+    async def step(self, run: OperationRun, *, wave_delay_s: float = 0.0) -> Advance:
+        """Do what can be done now. RUNNING means that the cluster must change before there is more to do."""
+        assert run.plan is not None
+        while True:
+            if run.terminating:
+                last = terminate(run.plan, run.results)
+            else:
+                last = advance(run.plan, run.results, self._observer(run))
+            run.results = dict(last.results)
+            run.waiting_for = last.waiting_for
+            await self._release_completed(run)
+            if not last.actions:
+                break
+            done = await self._applier.run(last.actions, run.options)
+            run.results.update(done)
+            now = self._clock.monotonic()
+            run.applied_at.update(dict.fromkeys(done, now))
+            left = any(t.id not in run.results for t in run.plan.tasks)
+            if wave_delay_s > 0 and left and all(r.phase is not OperationPhase.FAILED for r in done.values()):
+                await self._clock.sleep(wave_delay_s)
+        if last.phase.completed and last.delete_hooks:
+            await self._applier.delete_hooks(last.delete_hooks)
+        return last
+
+    def settles_in(self, run: OperationRun) -> float | None:
+        """Seconds until a status that may still be an old one can be believed; None when nothing waits for that."""
+        now = self._clock.monotonic()
+        due = [
+            at + SETTLE_S - now
+            for identity in run.waiting_for
+            if (at := run.applied_at.get(identity)) is not None
+            and self._settling(identity, run.results[identity])
+            and at + SETTLE_S > now
+        ]
+        return min(due) if due else None
+
+    def _settling(self, identity: TaskId, result: TaskResult) -> bool:
+        return not result.hook and result.message.endswith("configured") and needs_settling(identity.key.group_kind)
+
+    def _observer(self, run: OperationRun) -> Callable[[Task, TaskResult], Observed]:
+        def observe(task: Task, result: TaskResult) -> Observed:
+            key = task.id.key
+            live = self._index.get(key) or self._index.get(key._replace(namespace=""))
+            if live is None:
+                return Observed(exists=False)
+            at = run.applied_at.get(task.id)
+            fresh = not (at is not None and self._settling(task.id, result) and self._clock.monotonic() < at + SETTLE_S)
+            return Observed(True, assess(live.manifest, self._override), fresh, live.deleting)
+
+        return observe
+
+    async def _release_completed(self, run: OperationRun) -> None:
+        assert run.plan is not None
+        done = [
+            t
+            for t in run.plan.tasks
+            if t.action is Action.HOOK
+            and t.id not in run.released
+            and (r := run.results.get(t.id)) is not None
+            and r.phase is not None
+            and r.phase.completed
+        ]
+        if done:
+            await self._applier.release(done)
+            run.released.update(t.id for t in done)
+
+
+def retry_message(message: str, attempt: int, wait: timedelta, now: datetime) -> str:
+    """What stands in operationState while the next attempt is waited for."""
+    at = now + wait
+    hour = at.hour % 12 or 12
+    return f"{message}. Retrying attempt #{attempt} at {hour}:{at.minute:02d}{'AM' if at.hour < 12 else 'PM'}."
+
+
+def summarize(results: Mapping[TaskId, TaskResult]) -> dict[str, int]:
+    """How many tasks ended how; for the ledger and the log."""
+    counts: dict[str, int] = {}
+    for result in results.values():
+        word = result.status.value if result.status is not None else "Pending"
+        counts[word] = counts.get(word, 0) + 1
+    return counts

@@ -1,0 +1,226 @@
+"""The spine: every stage called in order. Read this first.
+
+    source -> Snapshot -> render -> Rendered -> target -> TargetState
+           -> (with live) diff -> Drift, health -> Comparison -> sync.plan -> SyncPlan -> sync.step, sync.apply -> results
+
+What a stage needs from outside (a fetch, a worker process, the live view) is given to it here as an argument. A stage that
+cannot give its value raises StageError; whoever called the spine turns that into a condition, in one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tiphys.apimachinery.names import GroupKind, ResourceKey
+from tiphys.engine.diff.compare import Difference, compare, with_last_applied
+from tiphys.engine.health.aggregate import Part, aggregate
+from tiphys.engine.health.assess import Override, assess
+from tiphys.engine.live.index import LiveIndex
+from tiphys.engine.states import (
+    Comparison,
+    Drift,
+    DriftKind,
+    Health,
+    Live,
+    Rendered,
+    ResourceVerdict,
+    Snapshot,
+    SyncStatus,
+    Target,
+    TargetState,
+)
+from tiphys.engine.target.build import Permit, Placement, Scope, build_target
+from tiphys.model.annotations import (
+    annotations_of,
+    compare_options,
+    ignores_healthcheck,
+    is_hook,
+    sync_options,
+    sync_wave,
+)
+from tiphys.model.source import ApplicationSource
+
+Fetch = Callable[[ApplicationSource], Awaitable[Snapshot]]
+Render = Callable[[Snapshot, ApplicationSource], Awaitable[Rendered]]
+Pointers = Callable[[ResourceKey], Sequence[str]]  # ignoreDifferences of one resource, as JSON pointers
+
+
+async def desired(
+    sources: Sequence[ApplicationSource],
+    *,
+    fetch: Fetch,
+    render: Render,
+    placement: Placement,
+    scope: Scope,
+    permit: Permit,
+    excluded: Callable[[GroupKind], bool],
+    previous: TargetState | None,
+) -> TargetState:
+    """Git to TargetState. Raises StageError; an empty result means that Git declares nothing."""
+    rendered: list[Rendered] = []
+    for source in sources:
+        snapshot = await fetch(source)
+        rendered.append(await render(snapshot, source))
+    return build_target(rendered, placement, scope=scope, permit=permit, excluded=excluded, previous=previous)
+
+
+@dataclass(slots=True)
+class Memory:
+    """What one Application's comparisons remember, so that a change costs what changed.
+
+    A verdict stands while neither the target's digest nor the live resourceVersion moved. `noise` holds the
+    (target digest, uid, resourceVersion) for which the API server itself said that an apply changes nothing.
+    """
+
+    verdicts: dict[ResourceKey, tuple[str, str, ResourceVerdict]] = field(default_factory=dict)
+    noise: dict[tuple[str, str, str], bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Undecided:
+    """A difference that may be the API server's own defaulting; a dry-run of the apply decides."""
+
+    target: Target
+    live: Live
+    difference: Difference
+
+
+def compare_with_live(
+    target: TargetState,
+    index: LiveIndex,
+    instance: str,
+    *,
+    memory: Memory,
+    unknown: Mapping[GroupKind, str],
+    permit: Permit,
+    ignored: Pointers = lambda _key: (),
+    override: Override | None = None,
+    exempt: frozenset[ResourceKey] = frozenset(),
+) -> tuple[Comparison, list[Undecided]]:
+    """Git against cluster. `unknown` are the kinds that could not be listed, with the reason; `exempt` is never pruned."""
+    verdicts: dict[ResourceKey, ResourceVerdict] = {}
+    undecided: list[Undecided] = []
+    fresh: dict[ResourceKey, tuple[str, str, ResourceVerdict]] = {}
+    for key, wanted in target.resources.items():
+        live = index.get(key)
+        version = live.resource_version if live is not None else ""
+        known = memory.verdicts.get(key)
+        if known is not None and known[0] == wanted.digest and known[1] == version and key.group_kind not in unknown:
+            fresh[key] = known
+            verdicts[key] = known[2]
+            continue
+        verdict, doubt = _verdict(wanted, live, target, memory, unknown, ignored, override)
+        verdicts[key] = verdict
+        if doubt is not None:
+            undecided.append(doubt)
+        elif verdict.drift.kind is not DriftKind.UNKNOWN:
+            fresh[key] = (wanted.digest, version, verdict)
+    hooks = {hook.key for hook in target.hooks}
+    for row in index.of_instance(instance):
+        if row.key in verdicts or row.key in exempt or row.key in hooks:
+            continue
+        if permit(row.key.group_kind, bool(row.key.namespace), row.key.namespace, row.key.name) is not None:
+            continue  # a kind the project does not permit is never pruned
+        known = memory.verdicts.get(row.key)
+        if known is not None and known[0] == "" and known[1] == row.resource_version:
+            fresh[row.key] = known
+            verdicts[row.key] = known[2]
+            continue
+        extra = _extra(row, override)
+        if extra is None:
+            continue
+        fresh[row.key] = ("", row.resource_version, extra)
+        verdicts[row.key] = extra
+    memory.verdicts = fresh
+    parts = (Part(k, v.drift.live is not None, v.health, v.hook or _health_ignored(v)) for k, v in verdicts.items())
+    return Comparison(target, verdicts, aggregate(parts), _sync_status(verdicts), target.conditions), undecided
+
+
+def _verdict(
+    wanted: Target,
+    live: Live | None,
+    target: TargetState,
+    memory: Memory,
+    unknown: Mapping[GroupKind, str],
+    ignored: Pointers,
+    override: Override | None,
+) -> tuple[ResourceVerdict, Undecided | None]:
+    key = wanted.key
+    reason = target.denied.get(key) or unknown.get(key.group_kind)
+    if reason is not None:
+        return ResourceVerdict(Drift(key, DriftKind.UNKNOWN, wanted, live, reason, wanted.wave), None), None
+    if live is None:
+        return ResourceVerdict(Drift(key, DriftKind.MISSING, wanted, None, "", wanted.wave), None), None
+    manifest = live.manifest
+    health = assess(manifest, override)
+    difference = compare(wanted.manifest, manifest, ignored=ignored(key))
+    kind, doubt = DriftKind.SAME, None
+    if difference.modified:
+        kind = DriftKind.MODIFIED
+        if difference.declared:
+            decided = memory.noise.get((wanted.digest, live.uid, live.resource_version))
+            if decided is None:
+                doubt = Undecided(wanted, live, difference)
+            elif decided:
+                kind = DriftKind.SAME
+    return ResourceVerdict(Drift(key, kind, wanted, live, "", wanted.wave), health), doubt
+
+
+def _extra(row: Live, override: Override | None) -> ResourceVerdict | None:
+    """A tracked live object that Git does not declare; hook objects are not held against the Application."""
+    manifest = row.manifest
+    annotations = annotations_of(manifest)
+    if is_hook(annotations):
+        return None
+    options = sync_options(annotations)
+    drift = Drift(
+        row.key,
+        DriftKind.EXTRA,
+        None,
+        row,
+        "",
+        sync_wave(annotations),
+        prune_disabled="Prune=false" in options,
+        ignore_extraneous="IgnoreExtraneous" in compare_options(annotations),
+        prune_last="PruneLast=true" in options,
+    )
+    return ResourceVerdict(drift, assess(manifest, override))
+
+
+def _health_ignored(verdict: ResourceVerdict) -> bool:
+    live = verdict.drift.live
+    # The annotation is rare and the parse is not free: look for its bytes first.
+    return (
+        live is not None and b"ignore-healthcheck" in live.json and ignores_healthcheck(annotations_of(live.manifest))
+    )
+
+
+def _sync_status(verdicts: Mapping[ResourceKey, ResourceVerdict]) -> SyncStatus:
+    status = SyncStatus.SYNCED
+    for verdict in verdicts.values():
+        drift = verdict.drift
+        if drift.kind is DriftKind.UNKNOWN:
+            return SyncStatus.UNKNOWN
+        if drift.out_of_sync and not (drift.requires_prune and drift.ignore_extraneous):
+            status = SyncStatus.OUT_OF_SYNC
+    return status
+
+
+class ThreeWayPatcher:
+    """Gives the applier the patches the comparison thinks in."""
+
+    def to_create(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """The manifest with its last-applied annotation."""
+        return with_last_applied(manifest)
+
+    def to_patch(self, target: Mapping[str, Any], live: Mapping[str, Any]) -> tuple[dict[str, Any], bool] | None:
+        """The three-way patch and whether it is a strategic one, None when there is nothing to send."""
+        difference = compare(target, live)
+        return None if difference.patch is None else (difference.patch, difference.strategic)
+
+
+def health_of(row: Live, override: Override | None = None) -> Health | None:
+    """Health of one live object, as the resource tree shows it."""
+    return assess(row.manifest, override)
