@@ -17,7 +17,7 @@ Propagation = Literal["Background", "Foreground", "Orphan"]
 class ClusterAccess(Protocol):
     """What a controller may do; objects given out must not be mutated.
 
-    Every method raises `apimachinery.apierrors.ApiError`: `NotFound`, `Conflict`, `AlreadyExists`, `Invalid`, `Expired`.
+    Every method raises `apimachinery.apierrors.ApiError`: NotFound, Conflict, AlreadyExists, Invalid, Expired.
     """
 
     async def list(

@@ -1,0 +1,206 @@
+"""Delete: options, propagation, finalizers, grace periods, preconditions; one object or a whole collection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from tiphys.apimachinery import apierrors
+from tiphys.apimachinery.apierrors import BadRequest, FieldCause
+from tiphys.devcluster import objectmeta
+from tiphys.devcluster.negotiation import Query
+from tiphys.devcluster.resources import Resource
+from tiphys.devcluster.store import Record, Store
+from tiphys.runtime.clock import Clock, format_time
+
+Object = dict[str, Any]
+
+FOREGROUND = "foregroundDeletion"
+ORPHAN = "orphan"
+DEFAULT_GRACE_S = 30
+
+# Deleting these answers with the object, as their storage does.
+_ANSWERS_WITH_OBJECT = frozenset(
+    (
+        "pods",
+        "services",
+        "serviceaccounts",
+        "podtemplates",
+        "resourcequotas",
+        "persistentvolumeclaims",
+        "persistentvolumes",
+    )
+)
+_JOB_WARNING = (
+    "child pods are preserved by default when jobs are deleted;"
+    " set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteOptions:
+    """metav1.DeleteOptions as far as they matter here."""
+
+    grace_period_s: int | None = None
+    propagation: str = ""  # Background, Foreground, Orphan, or empty for the kind's default
+    uid: str = ""
+    resource_version: str = ""
+    dry_run: bool = False
+
+
+@dataclass(slots=True)
+class Deleted:
+    """What a delete left: the object when it is still there (or its kind answers so), else None."""
+
+    record: Record
+    gone: bool
+    obj: Object | None
+    rv: int
+    warnings: tuple[str, ...] = ()
+
+
+def parse_delete_options(body: object, query: Query, *, dry_run: bool) -> DeleteOptions:
+    """Options from the body, which wins, and the query. Raises BadRequest, Invalid."""
+    options: Mapping[str, Any] = body if isinstance(body, Mapping) else {}
+    grace = options.get("gracePeriodSeconds", query.number("gracePeriodSeconds"))
+    propagation = options.get("propagationPolicy") or query.text("propagationPolicy")
+    orphan = options.get("orphanDependents")
+    if orphan is None and "orphanDependents" in query:
+        orphan = query.flag("orphanDependents")
+    if orphan is not None:
+        if propagation:
+            raise _invalid_option("orphanDependents and deletionPropagation cannot be both set", "propagationPolicy")
+        propagation = "Orphan" if orphan else "Background"
+    if propagation not in ("", "Background", "Foreground", "Orphan"):
+        cause = apierrors.not_supported("propagationPolicy", propagation, ("Foreground", "Background", "Orphan", "nil"))
+        raise apierrors.invalid("DeleteOptions", "meta.k8s.io", "", [cause])
+    if grace is not None and not isinstance(grace, int):
+        raise BadRequest("gracePeriodSeconds must be a whole number")
+    preconditions = options.get("preconditions") or {}
+    dry = options.get("dryRun") or []
+    return DeleteOptions(
+        grace_period_s=max(grace, 0) if grace is not None else None,
+        propagation=propagation,
+        uid=preconditions.get("uid") or "",
+        resource_version=preconditions.get("resourceVersion") or "",
+        dry_run=dry_run or bool(dry),
+    )
+
+
+def _invalid_option(message: str, field: str) -> apierrors.ApiError:
+    cause = FieldCause("FieldValueInvalid", f"Invalid value: {message}", field)
+    return apierrors.invalid("DeleteOptions", "meta.k8s.io", "", [cause])
+
+
+def delete(store: Store, resource: Resource, record: Record, options: DeleteOptions, clock: Clock) -> Deleted:
+    """Remove an object, or mark it as being deleted when finalizers or a grace period keep it."""
+    _check_preconditions(resource, record, options)
+    old = record.obj
+    metadata = old["metadata"]
+    finalizers, warnings = _finalizers(resource, old, options)
+    grace = _grace(resource, old, options)
+    deleting = metadata.get("deletionTimestamp")
+    holds = bool(finalizers) or grace > 0 or _is_held_namespace(resource, old)
+    if not holds:
+        if options.dry_run:
+            return Deleted(record, True, None, 0, warnings)
+        last = {**old, "metadata": {**metadata, "finalizers": finalizers}} if metadata.get("finalizers") else None
+        removed = store.remove(resource.bucket, record.key, last)
+        shown = removed.obj if resource.plural in _ANSWERS_WITH_OBJECT and not resource.group else None
+        return Deleted(record, True, shown, removed.rv, warnings)
+    new_metadata = {**metadata}
+    if finalizers:
+        new_metadata["finalizers"] = finalizers
+    else:
+        new_metadata.pop("finalizers", None)
+    remaining = int(metadata.get("deletionGracePeriodSeconds") or 0)
+    if not deleting or grace < remaining:
+        new_metadata["deletionTimestamp"] = format_time(clock.now() + timedelta(seconds=grace))
+        new_metadata["deletionGracePeriodSeconds"] = grace
+    if not deleting and int(metadata.get("generation") or 0) > 0:
+        new_metadata["generation"] = int(metadata["generation"]) + 1
+    new: Object = {**old, "metadata": new_metadata}
+    if resource.bucket == "namespaces":
+        new["status"] = {**(old.get("status") or {}), "phase": "Terminating"}
+    if options.dry_run or new == old:
+        return Deleted(record, False, new, 0, warnings)
+    if objectmeta.is_finished(new):
+        removed = store.remove(resource.bucket, record.key, new)
+        return Deleted(record, True, removed.obj, removed.rv, warnings)
+    written = store.put(resource.bucket, record.key, new)
+    return Deleted(written, False, written.obj, written.rv, warnings)
+
+
+def _is_held_namespace(resource: Resource, obj: Object) -> bool:
+    return resource.bucket == "namespaces" and bool((obj.get("spec") or {}).get("finalizers"))
+
+
+def _check_preconditions(resource: Resource, record: Record, options: DeleteOptions) -> None:
+    named = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
+    if options.uid and options.uid != record.uid:
+        why = (
+            f"the UID in the precondition ({options.uid}) does not match the UID in record ({record.uid})."
+            " The object might have been deleted and then recreated"
+        )
+    elif options.resource_version and options.resource_version != str(record.rv):
+        why = (
+            f"the ResourceVersion in the precondition ({options.resource_version}) does not match the ResourceVersion in"
+            f" record ({record.rv}). The object might have been modified"
+        )
+    else:
+        return
+    raise apierrors.Conflict(
+        f'Operation cannot be fulfilled on {named} "{record.name}": {why}',
+        details={"name": record.name, "group": resource.group, "kind": resource.kind},
+    )
+
+
+def _finalizers(resource: Resource, obj: Object, options: DeleteOptions) -> tuple[list[str], tuple[str, ...]]:
+    """Finalizers after the propagation policy has added or taken away its own.
+
+    Source: apiserver pkg/registry/generic/registry/store.go deletionFinalizersForGarbageCollection.
+    """
+    present = list(obj["metadata"].get("finalizers") or ())
+    warnings: tuple[str, ...] = ()
+    foreground, orphan = FOREGROUND in present, ORPHAN in present
+    if options.propagation == "Foreground":
+        foreground, orphan = True, False
+    elif options.propagation == "Orphan":
+        foreground, orphan = False, True
+    elif options.propagation == "Background":
+        foreground = orphan = False
+    elif not foreground and not orphan and resource.bucket in ("jobs.batch", "replicationcontrollers"):
+        orphan = True
+        if resource.bucket == "jobs.batch":
+            warnings = (_JOB_WARNING,)
+    kept = [name for name in present if name not in (FOREGROUND, ORPHAN)]
+    if foreground:
+        kept.append(FOREGROUND)
+    if orphan:
+        kept.append(ORPHAN)
+    return kept, warnings
+
+
+def _grace(resource: Resource, obj: Object, options: DeleteOptions) -> int:
+    """Seconds the object may still live: only Pods on a node get any."""
+    if resource.bucket != "pods":
+        return 0
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    grace = options.grace_period_s
+    if grace is None:
+        found = spec.get("terminationGracePeriodSeconds")
+        grace = found if isinstance(found, int) else DEFAULT_GRACE_S
+    if not spec.get("nodeName") or status.get("phase") in ("Succeeded", "Failed"):
+        return 0
+    if obj["metadata"].get("deletionTimestamp"):
+        return min(grace, int(obj["metadata"].get("deletionGracePeriodSeconds") or 0))
+    return grace
+
+
+def finish_if_due(store: Store, resource: Resource, record: Record, new: Object) -> Record | None:
+    """Remove an object whose last finalizer `new` takes away; the record of its end, None when it stays."""
+    if not objectmeta.is_finished(new) or not record.obj["metadata"].get("deletionTimestamp"):
+        return None
+    return store.remove(resource.bucket, record.key, new)

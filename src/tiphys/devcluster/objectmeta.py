@@ -1,0 +1,175 @@
+"""Rules every object's metadata obeys when it is created and when it is changed, whatever its kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tiphys.apimachinery.apierrors import FieldCause, forbidden_value, invalid_value
+from tiphys.devcluster.resources import Resource
+from tiphys.runtime.ids import Ids
+
+Object = dict[str, Any]
+
+MAX_NAME_LENGTH = 63
+SUFFIX_LENGTH = 5
+
+# Built-in resources whose objects carry a generation.
+_COUNTED = frozenset(
+    (
+        "deployments.apps",
+        "replicasets.apps",
+        "statefulsets.apps",
+        "daemonsets.apps",
+        "replicationcontrollers",
+        "jobs.batch",
+        "cronjobs.batch",
+        "pods",
+        "ingresses.networking.k8s.io",
+        "ingressclasses.networking.k8s.io",
+        "networkpolicies.networking.k8s.io",
+        "poddisruptionbudgets.policy",
+        "endpointslices.discovery.k8s.io",
+        "priorityclasses.scheduling.k8s.io",
+        "customresourcedefinitions.apiextensions.k8s.io",
+        "flowschemas.flowcontrol.apiserver.k8s.io",
+        "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io",
+        "mutatingwebhookconfigurations.admissionregistration.k8s.io",
+        "validatingwebhookconfigurations.admissionregistration.k8s.io",
+        "validatingadmissionpolicies.admissionregistration.k8s.io",
+        "validatingadmissionpolicybindings.admissionregistration.k8s.io",
+        "mutatingadmissionpolicies.admissionregistration.k8s.io",
+        "mutatingadmissionpolicybindings.admissionregistration.k8s.io",
+        "resourceslices.resource.k8s.io",
+    )
+)
+_NOT_SPEC = frozenset(("metadata", "status", "kind", "apiVersion"))
+
+
+def has_generation(resource: Resource) -> bool:
+    """Objects of the resource count changes of their spec."""
+    return resource.custom is not None or resource.bucket in _COUNTED
+
+
+def generated_name(base: str, ids: Ids) -> str:
+    """`base` cut to fit and five letters by chance, as generateName gives."""
+    return base[: MAX_NAME_LENGTH - SUFFIX_LENGTH] + ids.suffix(SUFFIX_LENGTH)
+
+
+def stamp_created(obj: Object, resource: Resource, namespace: str, *, now: str, uid: str) -> None:
+    """Give a new object what only the server may set; what the client wrote there is dropped."""
+    metadata = obj["metadata"]
+    for key in ("selfLink", "resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"):
+        metadata.pop(key, None)
+    if resource.namespaced:
+        metadata["namespace"] = namespace
+    else:
+        metadata.pop("namespace", None)
+    metadata["uid"] = uid
+    metadata["creationTimestamp"] = now
+    if has_generation(resource):
+        metadata["generation"] = 1
+    _drop_empty(metadata)
+
+
+def carry_over(new: Object, old: Object) -> None:
+    """Fill what an update left out from the object as it is, before the two are compared."""
+    metadata, live = new["metadata"], old["metadata"]
+    metadata.pop("selfLink", None)
+    for key in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
+        if not metadata.get(key):
+            metadata.pop(key, None)
+            if key in live:
+                metadata[key] = live[key]
+    metadata.pop("generation", None)
+    if "generation" in live:
+        metadata["generation"] = live["generation"]
+    _drop_empty(metadata)
+
+
+def _drop_empty(metadata: Object) -> None:
+    for key in ("labels", "annotations", "finalizers", "ownerReferences", "managedFields", "generateName"):
+        if key in metadata and not metadata[key]:
+            del metadata[key]
+
+
+def metadata_changes(new: Object, old: Object) -> list[FieldCause]:
+    """What an update did to metadata that may not be done.
+
+    Source: recorded kube-apiserver 1.36.2, wire-1.36 (immutable uid, finalizers of an object being deleted).
+    """
+    metadata, live = new["metadata"], old["metadata"]
+    causes: list[FieldCause] = []
+    if live.get("deletionTimestamp"):
+        known = set(live.get("finalizers") or ())
+        added = [name for name in metadata.get("finalizers") or () if name not in known]
+        if added:
+            shown = ", ".join(f'"{name}"' for name in added)
+            causes.append(
+                forbidden_value(
+                    "metadata.finalizers",
+                    "no new finalizers can be added if the object is being deleted,"
+                    f" found new finalizers []string{{{shown}}}",
+                )
+            )
+    for key in ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
+        if metadata.get(key) != live.get(key):
+            causes.append(invalid_value(f"metadata.{key}", metadata.get(key), "field is immutable"))
+    # The real server judges metadata twice, once for all kinds and once for this one.
+    return causes + causes
+
+
+def spec_changed(new: Object, old: Object, resource: Resource) -> bool:
+    """Something else than metadata and status changed; for a few kinds, metadata counts too.
+
+    Source: kubernetes pkg/registry strategies: Deployments count annotation changes, EndpointSlices any metadata.
+    """
+    ignored = _NOT_SPEC if resource.has_status or resource.custom is None else _NOT_SPEC - {"status"}
+    for key in new.keys() | old.keys():
+        if key not in ignored and new.get(key) != old.get(key):
+            return True
+    if resource.bucket == "deployments.apps":
+        return (new["metadata"].get("annotations") or {}) != (old["metadata"].get("annotations") or {})
+    if resource.bucket == "endpointslices.discovery.k8s.io":
+        return any(new["metadata"].get(key) != old["metadata"].get(key) for key in ("labels", "annotations"))
+    return False
+
+
+def same_but_times(new: Object, old: Object) -> bool:
+    """The two are equal when the times of their managedFields entries are not looked at."""
+    if new.keys() != old.keys():
+        return False
+    for key, value in new.items():
+        if key != "metadata" and value != old[key]:
+            return False
+    ours, theirs = new["metadata"], old["metadata"]
+    for key in ours.keys() | theirs.keys():
+        if key == "resourceVersion":
+            continue
+        if key == "managedFields":
+            if not _same_entries(ours.get(key) or [], theirs.get(key) or []):
+                return False
+        elif ours.get(key) != theirs.get(key):
+            return False
+    return True
+
+
+def _same_entries(ours: list[Object], theirs: list[Object]) -> bool:
+    if ours == theirs:
+        return True
+    if len(ours) != len(theirs):
+        return False
+    for mine, other in zip(ours, theirs, strict=True):
+        if mine != other and {**mine, "time": None} != {**other, "time": None}:
+            return False
+    return True
+
+
+def is_finished(obj: Object) -> bool:
+    """Being deleted, with nothing left that keeps it: no finalizers and no grace."""
+    metadata = obj["metadata"]
+    return (
+        bool(metadata.get("deletionTimestamp"))
+        and not metadata.get("finalizers")
+        and not metadata.get("deletionGracePeriodSeconds")
+        and not (obj.get("kind") == "Namespace" and (obj.get("spec") or {}).get("finalizers"))
+    )

@@ -1,0 +1,178 @@
+"""Get and list: resourceVersion semantics, pages, continue tokens that read a snapshot."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+
+import orjson
+
+from tiphys.apimachinery import apierrors
+from tiphys.apimachinery.apierrors import BadRequest, Expired, forbidden_value
+from tiphys.devcluster.negotiation import Query
+from tiphys.devcluster.resources import Resource
+from tiphys.devcluster.selecting import Selection
+from tiphys.devcluster.store import Record, Store
+
+_MATCHES = ("", "Exact", "NotOlderThan")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A list answer: records in key order, and what the list's metadata says."""
+
+    records: list[Record]
+    rv: int
+    continue_token: str = ""
+    remaining: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListOptions:
+    """metav1.ListOptions of a list or watch request."""
+
+    limit: int = 0
+    continue_token: str = ""
+    resource_version: str = ""
+    match: str = ""
+    send_initial_events: bool | None = None
+    allow_bookmarks: bool = False
+    timeout_s: float | None = None
+
+    @classmethod
+    def parse(cls, query: Query, *, watch: bool) -> ListOptions:
+        """From the query. Raises BadRequest, Invalid as the real server does."""
+        match = query.text("resourceVersionMatch")
+        version = query.text("resourceVersion")
+        send = query.flag("sendInitialEvents") if "sendInitialEvents" in query else None
+        causes = []
+        if watch:
+            if send is not None and match != "NotOlderThan":
+                causes.append(
+                    forbidden_value(
+                        "resourceVersionMatch",
+                        "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+                    )
+                )
+            elif match and send is None:
+                causes.append(
+                    forbidden_value(
+                        "resourceVersionMatch",
+                        "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+                    )
+                )
+        else:
+            if send is not None:
+                causes.append(forbidden_value("sendInitialEvents", "sendInitialEvents is forbidden for list"))
+            if match and not version:
+                causes.append(
+                    forbidden_value(
+                        "resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided"
+                    )
+                )
+            if match and query.text("continue"):
+                causes.append(
+                    forbidden_value(
+                        "resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided"
+                    )
+                )
+            if match == "Exact" and version == "0":
+                causes.append(
+                    forbidden_value(
+                        "resourceVersionMatch",
+                        'resourceVersionMatch "exact" is forbidden for resourceVersion "0"',
+                    )
+                )
+        if match not in _MATCHES:
+            causes.append(apierrors.not_supported("resourceVersionMatch", match, ("Exact", "NotOlderThan", "")))
+        if causes:
+            raise apierrors.invalid("ListOptions", "meta.k8s.io", "", causes)
+        timeout = query.number("timeoutSeconds")
+        return cls(
+            limit=max(query.number("limit") or 0, 0),
+            continue_token=query.text("continue"),
+            resource_version=version,
+            match=match,
+            send_initial_events=send,
+            allow_bookmarks=query.flag("allowWatchBookmarks"),
+            timeout_s=float(timeout) if timeout else None,
+        )
+
+
+def parse_version(text: str) -> int:
+    """A resourceVersion; empty is 0. Raises Invalid."""
+    if not text:
+        return 0
+    if not (text.isascii() and text.isdigit()):
+        raise BadRequest(
+            f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+        )
+    return int(text)
+
+
+async def fetch(store: Store, resource: Resource, namespace: str, name: str) -> Record:
+    """One committed object. Raises NotFound."""
+    await store.committed(store.bucket_rv(resource.bucket))
+    record = store.get(resource.bucket, f"{namespace}/{name}")
+    if record is None:
+        raise apierrors.not_found(resource.plural, resource.group, name)
+    return record
+
+
+async def list_page(store: Store, resource: Resource, selection: Selection, options: ListOptions) -> Page:
+    """One page of a list. Raises Expired for versions and tokens that are too old, BadRequest for broken ones."""
+    await store.committed(store.bucket_rv(resource.bucket))
+    start_after = ""
+    at: int | None = None
+    if options.continue_token:
+        at, start_after = _decode_token(options.continue_token)
+    else:
+        wanted = parse_version(options.resource_version)
+        if wanted > store.committed_rv:
+            raise _too_new(wanted, store.committed_rv)
+        exact = options.match == "Exact" or (not options.match and options.limit and wanted > 0)
+        if exact and wanted:
+            at = wanted
+    rv = store.committed_rv if at is None else at
+    records = store.scan(resource.bucket, selection.namespace) if at is None else _at(store, resource, selection, at)
+    if not selection.is_all:
+        records = [record for record in records if selection.matches(record)]
+    if start_after:
+        records = [record for record in records if record.key > start_after]
+    if not options.limit or len(records) <= options.limit:
+        return Page(records, rv)
+    page = records[: options.limit]
+    remaining = len(records) - options.limit if selection.is_all else None
+    return Page(page, rv, _encode_token(rv, page[-1].key), remaining)
+
+
+def _at(store: Store, resource: Resource, selection: Selection, rv: int) -> list[Record]:
+    found = store.scan_at(resource.bucket, selection.namespace, rv)
+    if found is None:
+        raise Expired("The resourceVersion for the provided list is too old.")
+    return found
+
+
+def _too_new(wanted: int, current: int) -> apierrors.Timeout:
+    error = apierrors.Timeout(
+        f"Too large resource version: {wanted}, current: {current}",
+        details={"causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]},
+    )
+    error.details["retryAfterSeconds"] = 1
+    return error
+
+
+def _encode_token(rv: int, key: str) -> str:
+    token = orjson.dumps({"v": "meta.k8s.io/v1", "rv": rv, "start": key})
+    return base64.urlsafe_b64encode(token).rstrip(b"=").decode()
+
+
+def _decode_token(text: str) -> tuple[int, str]:
+    try:
+        token = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        if token["v"] != "meta.k8s.io/v1":
+            raise ValueError(f"server was unable to decode the continue token version {token['v']}")
+        return int(token["rv"]), str(token["start"])
+    except (binascii.Error, ValueError, KeyError, TypeError) as exc:
+        raise BadRequest(f"invalid continue token: continue key is not valid: {exc}") from None

@@ -1,0 +1,454 @@
+"""Create, update and patch: from a request's body to an object in the store, in the order of the real server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tiphys.apimachinery import apierrors
+from tiphys.apimachinery.apierrors import BadRequest, InternalError, invalid_value
+from tiphys.devcluster import objectmeta
+from tiphys.devcluster.conversion import convert
+from tiphys.devcluster.deletion import finish_if_due
+from tiphys.devcluster.ownership import Ownership
+from tiphys.devcluster.patches import PatchRequest, patched
+from tiphys.devcluster.resources import Registry, Resource
+from tiphys.devcluster.store import Record, Store
+from tiphys.devcluster.strategy import Rules
+from tiphys.runtime.clock import Clock, format_time
+from tiphys.runtime.ids import Ids
+
+Object = dict[str, Any]
+
+# Built-in resources a PUT may create, and those it may not change without saying from which version.
+_CREATE_ON_UPDATE = frozenset(
+    (
+        "endpoints",
+        "events",
+        "limitranges",
+        "services",
+        "leases.coordination.k8s.io",
+        "clusterroles.rbac.authorization.k8s.io",
+        "clusterrolebindings.rbac.authorization.k8s.io",
+        "roles.rbac.authorization.k8s.io",
+        "rolebindings.rbac.authorization.k8s.io",
+    )
+)
+_VERSION_REQUIRED = frozenset(
+    (
+        "leases.coordination.k8s.io",
+        "customresourcedefinitions.apiextensions.k8s.io",
+        "apiservices.apiregistration.k8s.io",
+        "poddisruptionbudgets.policy",
+        "validatingadmissionpolicies.admissionregistration.k8s.io",
+    )
+)
+# Their status may be set by whoever creates them.
+_STATUS_ON_CREATE = frozenset(("apiservices.apiregistration.k8s.io",))
+# Spec fields that /scale and friends change are part of the main object; everything else on these paths is status.
+_MAIN_PATHS = ("", "ephemeralcontainers", "resize", "approval", "finalize")
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """Options of a writing request. `manager` is who the fields will belong to."""
+
+    manager: str
+    dry_run: bool = False
+    field_validation: str = "Warn"  # Ignore, Warn or Strict
+    force: bool = False
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a write left behind. `rv` is what must be committed before the answer is sent."""
+
+    obj: Object
+    created: bool = False
+    rv: int = 0
+    warnings: list[str] = field(default_factory=list)
+
+
+class Writer:
+    """Creates and changes objects of all kinds. Synchronous: what it reads and what it writes cannot interleave."""
+
+    def __init__(
+        self, *, store: Store, registry: Registry, rules: Rules, ownership: Ownership, clock: Clock, ids: Ids
+    ) -> None:
+        self.store = store
+        self.registry = registry
+        self.rules = rules
+        self.ownership = ownership
+        self.clock = clock
+        self.ids = ids
+
+    # ---- create ----
+
+    def create(
+        self,
+        resource: Resource,
+        namespace: str,
+        obj: Object,
+        options: WriteOptions,
+        *,
+        warnings: list[str] | None = None,
+        name: str = "",
+    ) -> Outcome:
+        """Store a new object, decoded and the store's from here on.
+
+        `name` is set when the object must be that one (PUT or apply of what is not there).
+        """
+        metadata = _metadata(obj)
+        self._check_namespace(resource, namespace, metadata)
+        if metadata.get("resourceVersion"):
+            raise InternalError("resourceVersion should not be set on objects to be created")
+        self._check_parent(resource, namespace, metadata.get("name") or "")
+        self.rules.default(resource, obj)
+        now = format_time(self.clock.now())
+        obj = self.ownership.track(resource, None, obj, manager=options.manager, subresource="", now=now)
+        return self._insert(resource, namespace, obj, options, now, warnings or [], name)
+
+    def _insert(
+        self,
+        resource: Resource,
+        namespace: str,
+        obj: Object,
+        options: WriteOptions,
+        now: str,
+        warnings: list[str],
+        name: str,
+    ) -> Outcome:
+        metadata = obj["metadata"]
+        if name and metadata.get("name") not in (None, "", name):
+            raise _wrong_name(metadata.get("name"), name)
+        base = metadata.get("generateName") or ""
+        if name:
+            metadata["name"] = name
+        elif not metadata.get("name") and base:
+            metadata["name"] = objectmeta.generated_name(base, self.ids)
+            while self.store.get(resource.bucket, _key(resource, namespace, metadata["name"])) is not None:
+                metadata["name"] = objectmeta.generated_name(base, self.ids)
+        objectmeta.stamp_created(obj, resource, namespace, now=now, uid=self.ids.uuid())
+        if resource.has_status and resource.bucket not in _STATUS_ON_CREATE:
+            _reset_status(resource, obj)
+        warnings += self.rules.admit(resource, obj, None)
+        causes = self.rules.validate(resource, obj, None, "")
+        if causes:
+            raise apierrors.invalid(resource.kind, resource.group, metadata.get("name") or "", causes)
+        key = _key(resource, namespace, metadata["name"])
+        if self.store.get(resource.bucket, key) is not None:
+            raise apierrors.already_exists(resource.plural, resource.group, metadata["name"])
+        if options.dry_run:
+            return Outcome(obj, created=True, warnings=warnings)
+        stored = self.registry.stored(resource.bucket) or resource
+        record = self.store.put(resource.bucket, key, convert(obj, resource, stored))
+        return Outcome(convert(record.obj, stored, resource), created=True, rv=record.rv, warnings=warnings)
+
+    def _check_namespace(self, resource: Resource, namespace: str, metadata: Object) -> None:
+        given = metadata.get("namespace") or ""
+        if resource.namespaced and not namespace:
+            raise BadRequest("an empty namespace may not be set during creation")
+        if given and given != namespace:
+            raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
+
+    def _check_parent(self, resource: Resource, namespace: str, name: str) -> None:
+        """The namespace exists and takes new content."""
+        if not resource.namespaced:
+            return
+        parent = self.store.get("namespaces", "/" + namespace)
+        if parent is None:
+            raise apierrors.not_found("namespaces", "", namespace)
+        if parent.obj["metadata"].get("deletionTimestamp"):
+            why = f"unable to create new content in namespace {namespace} because it is being terminated"
+            error = apierrors.forbidden(resource.plural, resource.group, name, why)
+            error.details["causes"] = [
+                {
+                    "reason": "NamespaceTerminating",
+                    "message": f"namespace {namespace} is being terminated",
+                    "field": "metadata.namespace",
+                }
+            ]
+            raise error
+
+    # ---- update ----
+
+    def replace(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        obj: Object,
+        options: WriteOptions,
+        *,
+        subresource: str = "",
+        warnings: list[str] | None = None,
+    ) -> Outcome:
+        """PUT: the object becomes `obj`, decoded and the store's from here on."""
+        record = self.store.get(resource.bucket, _key(resource, namespace, name))
+        if record is None:
+            if subresource == "" and resource.bucket in _CREATE_ON_UPDATE:
+                return self.create(resource, namespace, obj, options, warnings=warnings, name=name)
+            raise apierrors.not_found(resource.plural, resource.group, name)
+        metadata = _metadata(obj)
+        self._check_namespace(resource, namespace if resource.namespaced else "", metadata)
+        if (metadata.get("name") or "") != name:
+            raise _wrong_name(metadata.get("name"), name)
+        if resource.namespaced:
+            metadata["namespace"] = namespace
+        if (uid := metadata.get("uid")) and uid != record.uid:
+            raise apierrors.conflict(
+                resource.plural,
+                resource.group,
+                name,
+                f"Precondition failed: UID in precondition: {uid}, UID in object meta: {record.uid}",
+            )
+        if not metadata.get("resourceVersion") and subresource == "" and self._needs_version(resource):
+            cause = invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
+            raise apierrors.invalid(resource.kind, resource.group, name, [cause])
+        return self.update(resource, record, lambda live: obj, options, subresource=subresource, warnings=warnings)
+
+    def _needs_version(self, resource: Resource) -> bool:
+        return resource.custom is not None or resource.bucket in _VERSION_REQUIRED
+
+    def patch(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        request: PatchRequest,
+        options: WriteOptions,
+        *,
+        subresource: str = "",
+    ) -> Outcome:
+        """PATCH in any of its four kinds; an apply of an object that is not there creates it."""
+        record = self.store.get(resource.bucket, _key(resource, namespace, name))
+        if request.kind == "apply":
+            return self._apply(resource, namespace, name, record, request, options, subresource)
+        if record is None:
+            raise apierrors.not_found(resource.plural, resource.group, name)
+        warnings: list[str] = []
+
+        def make(live: Object) -> Object:
+            raw = patched(resource, live, request)
+            obj, found = self._ingest(resource, raw, options, request)
+            warnings.extend(found)
+            return obj
+
+        return self.update(resource, record, make, options, subresource=subresource, warnings=warnings)
+
+    def _apply(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        record: Record | None,
+        request: PatchRequest,
+        options: WriteOptions,
+        subresource: str,
+    ) -> Outcome:
+        config = self._applied_config(resource, namespace, name, request)
+        _, warnings = self._ingest(resource, config, options, request)
+        now = format_time(self.clock.now())
+
+        def merged(live: Object | None) -> Object:
+            found = self.ownership.apply(
+                resource,
+                live,
+                config,
+                manager=options.manager,
+                force=options.force,
+                subresource=subresource,
+                now=now,
+            )
+            if found is live:
+                return found
+            return self.rules.decode(resource, found).obj
+
+        if record is None:
+            if subresource:
+                raise apierrors.not_found(resource.plural, resource.group, name)
+            self._check_parent(resource, namespace, name)
+            if (config.get("metadata") or {}).get("uid"):
+                raise apierrors.conflict(
+                    resource.plural,
+                    resource.group,
+                    name,
+                    f"uid mismatch: the provided object specified uid {config['metadata']['uid']},"
+                    " and no existing object was found",
+                )
+            obj = merged(None)
+            obj["metadata"].pop("resourceVersion", None)
+            self.rules.default(resource, obj)
+            return self._insert(resource, namespace, obj, options, now, warnings, name)
+        return self.update(resource, record, merged, options, subresource=subresource, warnings=warnings, tracked=True)
+
+    def _applied_config(self, resource: Resource, namespace: str, name: str, request: PatchRequest) -> Object:
+        config: Any = request.body
+        if not isinstance(config, dict):
+            raise BadRequest("error decoding YAML: the body is not an object")
+        metadata = config.get("metadata")
+        metadata = dict(metadata) if isinstance(metadata, dict) else {}
+        if (config.get("apiVersion") or "") != resource.api_version or config.get("kind") != resource.kind:
+            raise BadRequest(
+                f"invalid object type: expected {resource.api_version}, Kind={resource.kind},"
+                f" got {config.get('apiVersion') or ''}, Kind={config.get('kind') or ''}"
+            )
+        if metadata.get("managedFields"):
+            raise BadRequest("metadata.managedFields must be nil")
+        if (given := metadata.get("name")) and given != name:
+            raise _wrong_name(given, name)
+        metadata["name"] = name
+        if resource.namespaced:
+            self._check_namespace(resource, namespace, metadata)
+            metadata["namespace"] = namespace
+        return {**config, "metadata": metadata}
+
+    def update(
+        self,
+        resource: Resource,
+        record: Record,
+        make: Callable[[Object], Object],
+        options: WriteOptions,
+        *,
+        subresource: str = "",
+        warnings: list[str] | None = None,
+        tracked: bool = False,
+    ) -> Outcome:
+        """Store what `make` gives for the live object; nothing is written when that changes nothing.
+
+        `make` returns an object it owns, or the live one itself for "no change". `tracked`: it has done field ownership.
+        """
+        stored = self.registry.stored(resource.bucket) or resource
+        live = convert(record.obj, stored, resource)
+        new = make(live)
+        warnings = warnings if warnings is not None else []
+        name = record.name
+        if new is live:
+            return Outcome(live, rv=record.rv, warnings=warnings)
+        given = new["metadata"].get("resourceVersion")
+        if given and given != "0" and given != str(record.rv):
+            raise apierrors.conflict(resource.plural, resource.group, name)
+        new["metadata"]["resourceVersion"] = str(record.rv)
+        self.rules.default(resource, new)
+        now = format_time(self.clock.now())
+        if not tracked:
+            objectmeta.carry_over(new, live)
+            _restrict(resource, new, live, subresource)
+            new = self.ownership.track(resource, live, new, manager=options.manager, subresource=subresource, now=now)
+        objectmeta.carry_over(new, live)
+        _restrict(resource, new, live, subresource)
+        warnings += self.rules.admit(resource, new, live)
+        if objectmeta.has_generation(resource) and objectmeta.spec_changed(new, live, resource):
+            new["metadata"]["generation"] = int(live["metadata"].get("generation") or 0) + 1
+        causes = objectmeta.metadata_changes(new, live)
+        causes += self.rules.validate(resource, new, live, subresource)
+        if causes:
+            raise apierrors.invalid(resource.kind, resource.group, name, causes)
+        if objectmeta.same_but_times(new, live):
+            return Outcome(live, rv=record.rv, warnings=warnings)
+        if options.dry_run:
+            return Outcome(new, warnings=warnings)
+        final = convert(new, resource, stored)
+        gone = finish_if_due(self.store, resource, record, final)
+        if gone is not None:
+            return Outcome(new, rv=gone.rv, warnings=warnings)
+        written = self.store.put(resource.bucket, record.key, final)
+        return Outcome(convert(written.obj, stored, resource), rv=written.rv, warnings=warnings)
+
+    def change_metadata(
+        self, resource: Resource, record: Record, change: Callable[[Object], None], *, manager: str
+    ) -> Record:
+        """The server's own change of an object's metadata; a last finalizer taken away ends the object."""
+        live = record.obj
+        metadata = {**live["metadata"]}
+        change(metadata)
+        new = {**live, "metadata": metadata}
+        objectmeta.carry_over(new, live)
+        now = format_time(self.clock.now())
+        new = self.ownership.track(resource, live, new, manager=manager, subresource="", now=now)
+        if objectmeta.same_but_times(new, live):
+            return record
+        gone = finish_if_due(self.store, resource, record, new)
+        return gone if gone is not None else self.store.put(resource.bucket, record.key, new)
+
+    def change_status(self, resource: Resource, record: Record, status: Object, *, manager: str) -> Record:
+        """The server's own change of an object's status."""
+        live = record.obj
+        new = {**live, "metadata": {**live["metadata"]}, "status": status}
+        now = format_time(self.clock.now())
+        new = self.ownership.track(resource, live, new, manager=manager, subresource="status", now=now)
+        if objectmeta.same_but_times(new, live):
+            return record
+        return self.store.put(resource.bucket, record.key, new)
+
+    def _ingest(
+        self, resource: Resource, raw: Object, options: WriteOptions, request: PatchRequest
+    ) -> tuple[Object, list[str]]:
+        """What a patch made, as an object of the resource, and warnings about fields it does not have."""
+        decoded = self.rules.decode(resource, raw)
+        obj = decoded.obj
+        _metadata(obj)
+        problems = [f'duplicate field "{path}"' for path in request.duplicates]
+        problems += [f'unknown field "{path}"' for path in decoded.unknown]
+        if not problems or options.field_validation == "Ignore":
+            return obj, []
+        if options.field_validation == "Strict":
+            said = "strict decoding error: " + ", ".join(problems)
+            if request.kind == "apply":
+                raise BadRequest(f"error strict decoding YAML: {said}" if request.duplicates else said)
+            raise apierrors.invalid("", "", "", [invalid_value("patch", request.shown(), said)])
+        return obj, problems
+
+
+def _metadata(obj: Object) -> Object:
+    """The object's metadata, made when there is none."""
+    found = obj.get("metadata")
+    if not isinstance(found, dict):
+        found = obj["metadata"] = {}
+    return found
+
+
+def _key(resource: Resource, namespace: str, name: str) -> str:
+    return f"{namespace}/{name}" if resource.namespaced else "/" + name
+
+
+def _wrong_name(given: object, expected: str) -> BadRequest:
+    return BadRequest(
+        f"the name of the object ({given or ''}) does not match the name on the URL ({expected})"
+        if given
+        else f"the name of the object ( based on URL) was undeterminable: name must be provided ({expected})"
+    )
+
+
+def _reset_status(resource: Resource, obj: Object) -> None:
+    """Status as a create leaves it: empty for custom resources, the kind's zero value for built-in ones."""
+    if resource.custom is not None:
+        obj.pop("status", None)
+
+
+def _restrict(resource: Resource, new: Object, live: Object, subresource: str) -> None:
+    """Keep from `live` what this path may not change."""
+    if subresource == "status":
+        for key in (new.keys() | live.keys()) - {"status", "metadata", "kind", "apiVersion"}:
+            _keep(new, live, key)
+        metadata = new["metadata"]
+        for key in ("labels", "ownerReferences", "generation"):
+            _keep(metadata, live["metadata"], key)
+        if resource.custom is not None:
+            kept = {**live["metadata"]}
+            for key in ("managedFields", "resourceVersion"):
+                if key in metadata:
+                    kept[key] = metadata[key]
+                else:
+                    kept.pop(key, None)
+            new["metadata"] = kept
+    elif subresource in _MAIN_PATHS and resource.has_status and subresource != "approval":
+        _keep(new, live, "status")
+
+
+def _keep(new: Object, live: Object, key: str) -> None:
+    if key in live:
+        new[key] = live[key]
+    else:
+        new.pop(key, None)
