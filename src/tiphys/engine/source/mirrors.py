@@ -1,0 +1,285 @@
+"""One bare mirror of one repository: fetched by the git program, read by libgit2.
+
+A mirror holds `refs/heads/*` and `refs/tags/*` of the remote under the same names, and its HEAD under `HEAD_REF`.
+Objects are never removed while the engine may read them; git packs them now and then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+import shutil
+from collections.abc import Awaitable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import pygit2
+
+from tiphys.engine.source.resolve import HEAD_REF
+from tiphys.engine.source.tree import TreeObjects
+from tiphys.engine.source.urls import GitCredentials, RepositoryUrl
+from tiphys.engine.states import StageError
+from tiphys.runtime.backoff import Backoff
+from tiphys.runtime.process import Completed, ProcessError, ProcessTimeoutError
+from tiphys.runtime.redact import redact_text
+
+GIT_OUTPUT_LIMIT_BYTES = 1024 * 1024
+# Small fetches leave loose objects; git decides by itself whether there are enough to pack.
+PACK_EVERY_FETCHES = 64
+PACK_TIMEOUT_S = 600.0
+
+_RETRY = Backoff(initial_s=5.0, factor=2.0, max_s=180.0)
+_BRANCHES_AND_TAGS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
+_HEAD = f"+HEAD:{HEAD_REF}"
+_NO_HEAD = re.compile(r"couldn't find remote ref head", re.IGNORECASE)
+_DAMAGED = re.compile(
+    r"not a git repository: '|bad object|unable to read (sha1|tree|commit)|is corrupt|loose object .* is empty|"
+    r"did not send all necessary objects|object file .* is empty",
+    re.IGNORECASE,
+)
+# (what git says, what it means to the reader); the first that matches is told.
+_CAUSES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE), meaning)
+    for pattern, meaning in (
+        (r"could not resolve host", "its host name is not known to DNS; check repoURL"),
+        (
+            r"terminal prompts disabled|authentication failed|could not read (username|password)|error: 401|error: 403",
+            "authentication required; add credentials for it to a repository Secret, or check the URL if it is public",
+        ),
+        (
+            r"repository .* not found|error: 404",
+            "repository not found; check repoURL, and credentials if it is private",
+        ),
+        (
+            r"failed to connect|connection refused|couldn't connect",
+            "connection refused or not possible; is the server up?",
+        ),
+        (r"timed out|timeout", "the server did not answer in time"),
+        (r"certificate|ssl", "its TLS certificate is not trusted"),
+        (r"dubious ownership", "its folder belongs to another user of this machine, and git refuses to read it"),
+        (
+            r"does not appear to be a git repository|not a git repository|no such file or directory",
+            "there is no Git repository there; check repoURL",
+        ),
+        (r"transport '\w+' not allowed", "its server redirects to a protocol that is not allowed"),
+        (r"no space left on device", "the disk of the engine is full"),
+    )
+)
+
+
+class RunProgram(Protocol):
+    """`runtime.process.run_program`, as far as it is used here."""
+
+    def __call__(
+        self,
+        argv: list[str],
+        *,
+        env: Mapping[str, str],
+        timeout_s: float,
+        output_limit_bytes: int,
+    ) -> Awaitable[Completed]:
+        """Run a program to its end."""
+
+
+class Mirror:
+    """A bare repository of our own, kept equal to one remote repository."""
+
+    def __init__(
+        self,
+        url: RepositoryUrl,
+        folder: Path,
+        *,
+        credentials: GitCredentials | None,
+        run_program: RunProgram,
+        git: str,
+        env: Mapping[str, str],
+        fetch_timeout_s: float,
+    ) -> None:
+        self.url = url
+        self.folder = folder
+        self._credentials = credentials
+        self._run_program = run_program
+        self._git = git
+        self._env = env
+        self._fetch_timeout_s = fetch_timeout_s
+        self._fetching = asyncio.Lock()
+        self._started = 0  # fetches begun
+        self._ended = 0  # number of the last fetch that ended
+        self._outcome: StageError | None = None  # of that one
+        self._failures = 0
+        self._repository: Any = None
+        self._objects: TreeObjects | None = None
+        self._objects_of: Any = None
+        self.fetched = 0  # fetches that succeeded since the engine started
+
+    async def fetch(self) -> None:
+        """Bring the mirror up to date with a fetch that begins after this call.
+
+        Callers that wait at the same time share one fetch, also its failure. A fetch that is already under way may
+        have read the refs before the push this caller knows of, so it is not shared. Raises StageError.
+        """
+        ticket = self._started + 1
+        async with self._fetching:
+            if self._ended < ticket:
+                self._started += 1
+                await self._fetch_once(self._started)
+            if self._outcome is not None:
+                raise StageError(
+                    self._outcome.stage,
+                    self._outcome.reason,
+                    self._outcome.message,
+                    retry_after_s=self._outcome.retry_after_s,
+                )
+
+    async def fetch_exactly(self, name: str) -> bool:
+        """Fetch one full ref or commit SHA that branches and tags do not reach; False when the remote refuses it."""
+        async with self._fetching:
+            await self._open()
+            refspec = f"+{name}:{name}" if name.startswith("refs/") else name
+            completed = await self._git_fetch((refspec,), prune=False)
+            return completed.exit_code == 0
+
+    async def repository(self) -> Any:
+        """The libgit2 repository; made when it is not there yet."""
+        return self._repository if self._repository is not None else await self._open()
+
+    async def objects(self) -> TreeObjects:
+        """Directories and files of the repository."""
+        repository = await self.repository()
+        if self._objects is None or self._objects_of is not repository:
+            self._objects, self._objects_of = TreeObjects(repository), repository
+        return self._objects
+
+    async def _fetch_once(self, number: int) -> None:
+        try:
+            await self._open()
+            completed = await self._git_fetch((*_BRANCHES_AND_TAGS, _HEAD), prune=True)
+            text = completed.stderr.decode("utf-8", "replace")
+            if completed.exit_code != 0 and _NO_HEAD.search(text):
+                # An empty repository, or a HEAD that names a missing branch: everything else is still wanted.
+                await asyncio.to_thread(self._forget_head)
+                completed = await self._git_fetch(_BRANCHES_AND_TAGS, prune=True)
+            elif completed.exit_code != 0 and _DAMAGED.search(text):
+                await self._start_over()
+                completed = await self._git_fetch((*_BRANCHES_AND_TAGS, _HEAD), prune=True)
+            if completed.exit_code != 0:
+                raise self._failure(completed.stderr.decode("utf-8", "replace"))
+        except StageError as error:
+            self._failures += 1
+            error.retry_after_s = _RETRY.delay_s(self._failures)
+            self._outcome = error
+        else:
+            self._outcome = None
+            self._failures = 0
+            self.fetched += 1
+        self._ended = number
+        if self._outcome is None and self.fetched % PACK_EVERY_FETCHES == 0:
+            await self._pack()
+
+    async def _git_fetch(self, refspecs: tuple[str, ...], *, prune: bool) -> Completed:
+        argv = [self._git, "fetch", "--quiet", "--no-tags", "--force", "--no-write-fetch-head", "--no-auto-maintenance"]
+        argv += ["--no-recurse-submodules", "--no-progress", *(["--prune"] if prune else [])]
+        argv += ["--", self.url.fetch, *refspecs]
+        return await self._run(argv, self._fetch_timeout_s)
+
+    async def _pack(self) -> None:
+        try:
+            await self._run([self._git, "gc", "--auto", "--quiet"], PACK_TIMEOUT_S)
+        except StageError:
+            pass  # tried again later; reading does not depend on it
+
+    async def _run(self, argv: list[str], timeout_s: float) -> Completed:
+        try:
+            return await self._run_program(
+                argv, env=self._environment(), timeout_s=timeout_s, output_limit_bytes=GIT_OUTPUT_LIMIT_BYTES
+            )
+        except ProcessTimeoutError:
+            raise self._failure(f"timed out after {timeout_s:g} s") from None
+        except ProcessError as error:
+            raise StageError("source", "ComparisonError", f"git cannot be run: {error}") from None
+
+    def _environment(self) -> dict[str, str]:
+        """The whole environment of git: nobody's configuration, no prompts, only the protocols of this URL.
+
+        Credentials travel as configuration in variables, bound to the repository's own origin, because arguments can
+        be read by every user of the machine.
+        """
+        config = [
+            ("gc.autoDetach", "false"),
+            ("core.hooksPath", "/dev/null"),
+            ("core.askPass", ""),
+            ("credential.helper", ""),
+            ("fetch.fsckObjects", "false"),
+            ("transfer.credentialsInUrl", "die"),
+            ("http.lowSpeedLimit", "1"),
+            ("http.lowSpeedTime", "60"),
+        ]
+        header = _authorization(self._credentials or self.url.credentials)
+        if header and self.url.origin:
+            config.append((f"http.{self.url.origin}.extraHeader", f"Authorization: {header}"))
+        env = {
+            **self._env,
+            "HOME": str(self.folder),
+            "LC_ALL": "C",
+            "GIT_DIR": str(self.folder),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_GLOBAL": "/dev/null",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_ALLOW_PROTOCOL": "file" if self.url.local is not None else "https:http",
+            "GIT_CONFIG_COUNT": str(len(config)),
+        }
+        for index, (key, value) in enumerate(config):
+            env[f"GIT_CONFIG_KEY_{index}"] = key
+            env[f"GIT_CONFIG_VALUE_{index}"] = value
+        return env
+
+    def _failure(self, stderr: str) -> StageError:
+        secrets = []
+        for credentials in (self._credentials, self.url.credentials):
+            if credentials is not None:
+                secrets += [credentials.password.reveal(), credentials.bearer_token.reveal()]
+        said = " ".join(redact_text(stderr, secrets).replace(str(self.folder), "<mirror>").split())[:500]
+        for pattern, meaning in _CAUSES:
+            if pattern.search(said):
+                return StageError(
+                    "source", "ComparisonError", f"failed to fetch {self.url.display}: {meaning} (git: {said})"
+                )
+        return StageError("source", "ComparisonError", f"failed to fetch {self.url.display}: git said: {said}")
+
+    async def _open(self) -> Any:
+        if self._repository is None:
+            self._repository = await asyncio.to_thread(self._open_or_create)
+        return self._repository
+
+    def _open_or_create(self) -> Any:
+        if (self.folder / "HEAD").exists():
+            # Left by a fetch that was killed; this process is the only one that writes here, so nobody holds them.
+            for lock in self.folder.rglob("*.lock"):
+                lock.unlink(missing_ok=True)
+            try:
+                return pygit2.Repository(str(self.folder))
+            except pygit2.GitError:
+                shutil.rmtree(self.folder)
+        self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return pygit2.init_repository(str(self.folder), bare=True)
+
+    async def _start_over(self) -> None:
+        self._repository = None
+        await asyncio.to_thread(shutil.rmtree, self.folder, True)
+        await self._open()
+
+    def _forget_head(self) -> None:
+        try:
+            self._repository.references.delete(HEAD_REF)
+        except KeyError:
+            pass
+
+
+def _authorization(credentials: GitCredentials | None) -> str:
+    if credentials is None or not credentials.given:
+        return ""
+    if credentials.bearer_token and not credentials.password:
+        return f"Bearer {credentials.bearer_token.reveal()}"
+    pair = f"{credentials.username or 'git'}:{credentials.password.reveal()}"
+    return "Basic " + base64.b64encode(pair.encode()).decode()
