@@ -8,11 +8,13 @@ without a limit of connections, because each holds one for as long as it lasts.
 from __future__ import annotations
 
 import os
+import socket
 import ssl
 import sys
 import tempfile
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -46,6 +48,23 @@ class Tls:
     server_name: str | None = None
 
 
+class _Context(ssl.SSLContext):
+    """A context that knows the server's name: aiohttp takes one per request only, and forgets it behind a proxy."""
+
+    expected_name: str | None = None
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        """What asyncio and uvloop call for each connection."""
+        return super().wrap_bio(incoming, outgoing, server_side, self.expected_name or server_hostname, session)
+
+
 def build_ssl_context(tls: Tls) -> ssl.SSLContext:
     """TLS context of a client. Raises TlsError, also for `insecure` together with a CA.
 
@@ -56,8 +75,13 @@ def build_ssl_context(tls: Tls) -> ssl.SSLContext:
         raise TlsError("specifying a root certificates file with the insecure flag is not allowed")
     if (tls.client_cert is None) != (tls.client_key is None):
         raise TlsError("a client certificate needs its key, and a key its certificate")
+    context = _Context(ssl.PROTOCOL_TLS_CLIENT)
+    context.expected_name = tls.server_name
     try:
-        context = ssl.create_default_context(cadata=tls.ca.decode("ascii") if tls.ca else None)
+        if tls.ca:
+            context.load_verify_locations(cadata=tls.ca.decode("ascii"))
+        elif not tls.insecure:
+            context.load_default_certs()
     except (ssl.SSLError, UnicodeDecodeError, ValueError):
         raise TlsError("the CA data holds no PEM certificate") from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -123,7 +147,8 @@ def build_session(
 
     `timeout_s` is for the whole request unless the request gives its own. Redirects and statuses are the caller's.
     """
-    return _build(tls, proxy, user_agent, connection_limit, aiohttp.ClientTimeout(total=timeout_s), compress)
+    timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S)
+    return _build(tls, proxy, user_agent, connection_limit, timeout, compress)
 
 
 def build_stream_session(
@@ -149,6 +174,7 @@ def _build(
     connector = aiohttp.TCPConnector(
         ssl=context if context is not None else True,
         limit=connection_limit,
+        socket_factory=_open_socket,
         keepalive_timeout=KEEP_ALIVE_S,
         ttl_dns_cache=30,
     )
@@ -165,6 +191,22 @@ def _build(
         read_bufsize=READ_BUFFER_BYTES,
         proxy=check_proxy(proxy) if proxy else None,
     )
+
+
+def _open_socket(info: tuple[Any, ...]) -> socket.socket:
+    """A socket that notices within about a minute and a half that its other end is gone without a word."""
+    family, kind, protocol = info[0], info[1], info[2]
+    opened = socket.socket(family=family, type=kind, proto=protocol)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    idle = getattr(socket, "TCP_KEEPIDLE", None) or getattr(socket, "TCP_KEEPALIVE", None)  # Linux's, macOS's name
+    for option, value in (
+        (idle, 30),
+        (getattr(socket, "TCP_KEEPINTVL", None), 15),
+        (getattr(socket, "TCP_KEEPCNT", None), 4),
+    ):
+        if option is not None:
+            opened.setsockopt(socket.IPPROTO_TCP, option, value)
+    return opened
 
 
 def describe_error(error: BaseException) -> str:

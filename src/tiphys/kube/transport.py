@@ -1,0 +1,301 @@
+"""Requests to one API server: credentials, sessions, and retries of what is safe to retry.
+
+Retried: a GET whose connection broke, anything whose connection was never made over a pooled socket, 429 and 503 that
+say when to come back (the server has done nothing yet), and 401 once with fresh credentials. A 403 is an answer. A write
+whose connection broke is not sent again: nobody knows whether it took effect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import NamedTuple, Self
+from urllib.parse import urlencode
+
+import aiohttp
+from multidict import CIMultiDict
+from yarl import URL
+
+from tiphys.kube.auth import Auth, Credentials, CredentialsError, build_auth
+from tiphys.kube.config import ClusterConfig
+from tiphys.runtime.clock import Clock, SystemClock
+from tiphys.runtime.httpclient import (
+    CONNECTION_LIMIT,
+    Tls,
+    TlsError,
+    build_session,
+    build_ssl_context,
+    build_stream_session,
+    describe_error,
+    is_loopback,
+)
+from tiphys.runtime.redact import redact_url
+
+REQUEST_TIMEOUT_S = 60.0  # what kube-apiserver itself allows a request that is no watch
+MAX_ATTEMPTS = 5
+BROKEN_RETRY_S = 0.05
+# Statuses that may carry Retry-After, which says that nothing was done.
+_COME_BACK = (429, 503)
+# Errors after which the server may still have seen the request.
+_BROKEN = (aiohttp.ClientError, ConnectionError, TimeoutError, OSError)
+
+
+class ClusterUnreachable(Exception):
+    """No answer from the API server: no connection, a broken one, no time left, no credentials.
+
+    `maybe_done` is true when the request may have taken effect.
+    """
+
+    def __init__(self, server: str, why: str, *, maybe_done: bool = False) -> None:
+        super().__init__(f"cluster {redact_url(server)} is not reachable: {why}")
+        self.server = redact_url(server)
+        self.why = why
+        self.maybe_done = maybe_done
+
+
+class Response(NamedTuple):
+    """An answer as it came. Header names are looked up in any case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(slots=True)
+class _Sessions:
+    """Sessions that share one client certificate."""
+
+    requests: aiohttp.ClientSession
+    streams: aiohttp.ClientSession
+    cert: bytes | None
+    impersonate: list[tuple[str, str]]
+
+    async def close(self) -> None:
+        await self.requests.close()
+        await self.streams.close()
+
+
+class Transport:
+    """Sends requests to one API server. An async context manager; nothing is opened before the first request."""
+
+    def __init__(
+        self,
+        config: ClusterConfig,
+        *,
+        user_agent: str,
+        auth: Auth | None = None,
+        clock: Clock | None = None,
+        env: Mapping[str, str] | None = None,
+        connection_limit: int = CONNECTION_LIMIT,
+        timeout_s: float = REQUEST_TIMEOUT_S,
+    ) -> None:
+        """`env` is the environment exec plugins start from; `auth` replaces what the configuration asks for."""
+        self.config = config
+        self.server = config.server
+        self._clock: Clock = clock or SystemClock()
+        self._auth = auth or build_auth(config, clock=self._clock, env=env)
+        self._user_agent = user_agent
+        self._connection_limit = connection_limit
+        self._timeout_s = timeout_s
+        self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
+        self._sessions: _Sessions | None = None
+        self._retired: list[_Sessions] = []
+        self._closed = False
+        # As client-go: a token does not travel in the clear; on this machine nobody else hears it.
+        self._may_identify = config.server.startswith("https://") or is_loopback(config.server)
+        self._compress = config.compress and not is_loopback(config.server)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections; what is under way fails."""
+        self._closed = True
+        sessions = [*self._retired, *([self._sessions] if self._sessions else [])]
+        self._retired, self._sessions = [], None
+        for one in sessions:
+            await one.close()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        content_type: str | None = None,
+        accept: str = "application/json",
+        timeout_s: float | None = None,
+    ) -> Response:
+        """Send a request and read the whole answer, whatever its status. `path` starts with a slash.
+
+        `timeout_s` holds for all attempts together. Raises ClusterUnreachable.
+        """
+        allowed_s = self._timeout_s if timeout_s is None else timeout_s
+        url = self._url(path, query)
+        deadline = self._clock.monotonic() + allowed_s
+        renewed = False
+        attempt = 0
+        while True:
+            attempt += 1
+            sessions, credentials = await self._identify()
+            headers = _headers(sessions, credentials, self._may_identify, accept, content_type)
+            try:
+                async with sessions.requests.request(
+                    method, url, data=body, headers=headers, timeout=self._timeout(allowed_s), allow_redirects=False
+                ) as response:
+                    answer = Response(response.status, response.headers, await response.read())
+            except _BROKEN as error:
+                if not await self._try_again(method, error, attempt, deadline):
+                    raise self._unreachable(error, method) from None
+                continue
+            if answer.status == 401 and not renewed and self._auth.refused(credentials):
+                renewed = True
+                continue
+            if answer.status in _COME_BACK and attempt < MAX_ATTEMPTS:
+                wait_s = _retry_after_s(answer.headers)
+                if wait_s is not None and self._clock.monotonic() + wait_s < deadline:
+                    await self._clock.sleep(wait_s)
+                    continue
+            return answer
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        accept: str = "application/json",
+        timeout_s: float | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send a GET and give the answer, its body still to be read. `timeout_s` ends it all; None never does.
+
+        Connection trouble while reading is raised as it comes; `unreachable` puts it into words.
+        """
+        url = self._url(path, query)
+        for final in (False, True):
+            sessions, credentials = await self._identify()
+            headers = _headers(sessions, credentials, self._may_identify, accept, None)
+            timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=10.0)
+            try:
+                response = await sessions.streams.get(url, headers=headers, timeout=timeout, allow_redirects=False)
+            except _BROKEN as error:
+                raise self._unreachable(error, "GET") from None
+            if response.status == 401 and not final and self._auth.refused(credentials):
+                response.close()
+                continue
+            try:
+                yield response
+            finally:
+                response.close()  # never back into the pool: the server may be in the middle of a line
+            return
+
+    def unreachable(self, error: BaseException) -> ClusterUnreachable:
+        """A connection error in words."""
+        return self._unreachable(error, "GET")
+
+    # ---- inside ----
+
+    def _url(self, path: str, query: Mapping[str, str] | None) -> URL:
+        text = f"{self.server}{path}?{urlencode(query)}" if query else self.server + path
+        return URL(text, encoded=True)
+
+    def _timeout(self, seconds: float) -> aiohttp.ClientTimeout:
+        timeout = self._timeouts.get(seconds)
+        if timeout is None:
+            if len(self._timeouts) > 64:
+                self._timeouts.clear()
+            timeout = self._timeouts[seconds] = aiohttp.ClientTimeout(total=seconds, sock_connect=10.0)
+        return timeout
+
+    async def _identify(self) -> tuple[_Sessions, Credentials]:
+        """Credentials for the next request, and the sessions that carry them."""
+        try:
+            credentials = await self._auth.credentials()
+            sessions = self._sessions
+            if sessions is None or sessions.cert is not credentials.client_cert:
+                sessions = self._open(credentials)
+        except (CredentialsError, TlsError) as error:
+            raise ClusterUnreachable(self.server, str(error)) from None
+        return sessions, credentials
+
+    def _open(self, credentials: Credentials) -> _Sessions:
+        if self._closed:
+            raise ClusterUnreachable(self.server, "the client is closed")
+        config = self.config
+        context = None
+        if self.server.startswith("https://"):
+            tls = config.tls
+            if credentials.client_cert is not None:
+                tls = Tls(
+                    ca=tls.ca,
+                    client_cert=credentials.client_cert,
+                    client_key=credentials.client_key,
+                    insecure=tls.insecure,
+                    server_name=tls.server_name,
+                )
+            context = build_ssl_context(tls)
+        impersonate: list[tuple[str, str]] = []
+        if config.impersonate_user:
+            impersonate.append(("Impersonate-User", config.impersonate_user))
+            impersonate += [("Impersonate-Group", group) for group in config.impersonate_groups]
+        opened = _Sessions(
+            requests=build_session(
+                tls=context,
+                proxy=config.proxy,
+                user_agent=self._user_agent,
+                connection_limit=self._connection_limit,
+                timeout_s=self._timeout_s,
+                compress=self._compress,
+            ),
+            streams=build_stream_session(tls=context, proxy=config.proxy, user_agent=self._user_agent),
+            cert=credentials.client_cert,
+            impersonate=impersonate,
+        )
+        if self._sessions is not None:
+            # Requests may still be under way there; they are few (a certificate's life is hours) and closed at the end.
+            self._retired.append(self._sessions)
+        self._sessions = opened
+        return opened
+
+    async def _try_again(self, method: str, error: BaseException, attempt: int, deadline: float) -> bool:
+        """After a broken connection: True when the request may be sent again, after a short wait."""
+        if method not in ("GET", "HEAD") or attempt >= 3:
+            return False
+        if isinstance(error, TimeoutError | aiohttp.ClientConnectorError):
+            return False  # it took its time, or nobody listens: the caller's own back-off is the right one
+        if self._closed or self._clock.monotonic() + BROKEN_RETRY_S >= deadline:
+            return False
+        await asyncio.sleep(0) if attempt == 1 else await self._clock.sleep(BROKEN_RETRY_S)
+        return True
+
+    def _unreachable(self, error: BaseException, method: str) -> ClusterUnreachable:
+        sent = not isinstance(error, aiohttp.ClientConnectorError)
+        return ClusterUnreachable(self.server, describe_error(error), maybe_done=sent and method not in ("GET", "HEAD"))
+
+
+def _headers(
+    sessions: _Sessions, credentials: Credentials, may_identify: bool, accept: str, content_type: str | None
+) -> dict[str, str] | CIMultiDict[str]:
+    headers = {"Accept": accept}
+    if content_type is not None:
+        headers["Content-Type"] = content_type
+    if credentials.authorization is not None and may_identify:
+        headers["Authorization"] = credentials.authorization.reveal()
+    if sessions.impersonate:
+        return CIMultiDict([*headers.items(), *sessions.impersonate])
+    return headers
+
+
+def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds of a Retry-After header; None without one, and for a date, which API servers do not send."""
+    value = headers.get("Retry-After", "").strip()
+    return float(value) if value.isascii() and value.isdigit() else None
