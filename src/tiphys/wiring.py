@@ -1,1 +1,200 @@
-"""Composition root: settings in, running services out; the only place that builds I/O objects."""
+"""Composition root: settings in, running services out; the only place that builds I/O objects.
+
+The order in which the engine's services start, and why: the store first, because an operation is written down before it
+acts; then the render workers and the cluster's live view; then our own namespace, whose first list is the work; then what
+works on it; the API last, so that it never answers from an empty view.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tiphys import __version__
+from tiphys.apimachinery.names import ResourceKey
+from tiphys.controllers.application import ApplicationController
+from tiphys.controllers.bootstrap import prepare
+from tiphys.controllers.clusters import ChangeSignal, ClusterSession
+from tiphys.controllers.controlplane import ControlPlane
+from tiphys.controllers.repositories import RepositoryWatch
+from tiphys.engine.live.cluster import ClusterLive
+from tiphys.engine.live.index import LiveIndex
+from tiphys.engine.render.pool import WorkerPool, default_size
+from tiphys.engine.render.renderer import Renderer
+from tiphys.engine.render.spec import render_source
+from tiphys.engine.source.git import GitRepositories
+from tiphys.engine.states import Live, StageError
+from tiphys.kube.client import KubeClient
+from tiphys.kube.config import ClusterConfig, in_cluster_config, read_kubeconfig
+from tiphys.kube.discovery import Discovery
+from tiphys.model.application import Application
+from tiphys.model.codec import encode
+from tiphys.model.destination import IN_CLUSTER_SERVER
+from tiphys.model.source import ApplicationSource
+from tiphys.runtime.clock import Clock, SystemClock
+from tiphys.runtime.files import make_private_folder
+from tiphys.runtime.log import Logger, LogSink
+from tiphys.runtime.supervisor import Lifetime, Service, Supervisor
+from tiphys.store.database import Database, sqlite_url
+from tiphys.store.ledger import Ledger
+
+USER_AGENT = f"tiphys/{__version__}"
+WORKERS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    """How one engine is run. `address_out` gets the URL once the engine is ready."""
+
+    home: Path
+    kubeconfig: Path | None = None
+    context: str | None = None
+    namespace: str = "argocd"
+    host: str = "127.0.0.1"
+    port: int = 8080
+    insecure: bool = False
+    allow_file_repositories: bool = False
+    address_out: Path | None = None
+    store_url: str = ""
+
+
+def cluster_config(options: EngineOptions, env: Mapping[str, str]) -> ClusterConfig:
+    """Where the engine's own cluster is: a kubeconfig that is named, else the Pod it runs in, else the user's kubeconfig."""
+    if options.kubeconfig is not None:
+        return read_kubeconfig(options.kubeconfig, context=options.context)
+    if env.get("KUBERNETES_SERVICE_HOST"):
+        return in_cluster_config(env)
+    named = [Path(p) for p in env.get("KUBECONFIG", "").split(os.pathsep) if p]
+    return read_kubeconfig(named or [Path.home() / ".kube" / "config"], context=options.context)
+
+
+@dataclass(slots=True)
+class Engine:
+    """The composed engine: its parts, for the API, and the supervisor that runs them."""
+
+    plane: ControlPlane
+    controller: ApplicationController
+    repositories: GitRepositories
+    ledger: Ledger
+    supervisor: Supervisor
+    client: KubeClient
+
+
+class SingleCluster:
+    """Sessions by server URL; only the engine's own cluster so far."""
+
+    def __init__(self, session: ClusterSession) -> None:
+        self._session = session
+
+    async def __call__(self, server: str) -> ClusterSession:
+        """The session of a destination. Raises StageError for a cluster that is not there."""
+        if server != IN_CLUSTER_SERVER:
+            raise StageError("live", "InvalidSpecError", f'cluster "{server}" not found')
+        return self._session
+
+
+def build_engine(
+    options: EngineOptions, *, sink: LogSink, env: Mapping[str, str], clock: Clock | None = None
+) -> Engine:
+    """Everything `tiphys run` runs; nothing is started."""
+    clock = clock or SystemClock()
+    log = Logger(sink)
+    make_private_folder(options.home)
+    config = cluster_config(options, env)
+    client = KubeClient(config, user_agent=USER_AGENT, clock=clock, env=env)
+    plane = ControlPlane(client, namespace=options.namespace, clock=clock, log=log.bind(part="control-plane"))
+    database = Database(options.store_url or sqlite_url(options.home / "store.db"))
+    ledger = Ledger(database)
+    git_env = {k: v for k, v in env.items() if k in ("PATH", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE")}
+    git = GitRepositories(
+        options.home / "mirrors", clock=clock, allow_file_urls=options.allow_file_repositories, env=git_env
+    )
+    pool = WorkerPool(root=options.home / "workers", clock=clock, size=default_size(), log=log.bind(part="render"))
+    renderer = Renderer(pool, clock=clock, log=log.bind(part="render"))
+    session, index = _session(client, clock, log)
+
+    async def render(snapshot: Any, source: ApplicationSource, app: Application) -> Any:
+        what = render_source(encode(source))
+        return await renderer.render(snapshot, what, env={}, application=f"{app.namespace}/{app.name}")
+
+    watch = RepositoryWatch(
+        git,
+        clock=clock,
+        interval_s=lambda: plane.settings.reconciliation_timeout.total_seconds(),
+        fraction=random.random,
+        moved=lambda key: controller.repository_moved(key),
+        log=log.bind(part="repositories"),
+    )
+    controller = ApplicationController(
+        plane=plane,
+        clusters=SingleCluster(session),
+        repositories=watch,
+        render=render,
+        ledger=ledger,
+        clock=clock,
+        fraction=random.random,
+        log=log.bind(part="applications"),
+    )
+    index.listener = lambda key, before, after: controller.live_changed(session, key, before, after)
+    session.live.state_changed = controller.live_state_changed
+
+    async def store(life: Lifetime) -> None:
+        await database.start()
+        life.ready()
+        try:
+            await life.until_stopped()
+        finally:
+            await database.stop()
+
+    async def connection(life: Lifetime) -> None:
+        await prepare(client, namespace=options.namespace, clock=clock, log=log.bind(part="bootstrap"))
+        life.ready()
+        try:
+            await life.until_stopped()
+        finally:
+            await client.close()
+
+    async def announce(life: Lifetime) -> None:
+        if options.address_out is not None:
+            options.address_out.write_text("ready\n")
+        log.info("engine ready", cluster=client.server, namespace=options.namespace)
+        life.ready()
+        await life.until_stopped()
+
+    def service(
+        name: str, run: Callable[[Callable[[], None], Callable[[], Awaitable[None]]], Awaitable[None]]
+    ) -> Service:
+        return Service(name, lambda life: run(life.ready, life.until_stopped))
+
+    groups = [
+        [Service("store", store), Service("api-server", connection)],
+        [Service("render-workers", pool.serve), service("live", session.live.run)],
+        [service("control-plane", plane.run)],
+        [
+            service("repositories", watch.run),
+            service("applications", lambda ready, until: controller.run(ready, until, WORKERS)),
+        ],
+        [Service("announce", announce)],
+    ]
+    supervisor = Supervisor(groups, on_event=lambda event, name: log.debug("service", event=event, name=name))
+    return Engine(plane, controller, git, ledger, supervisor, client)
+
+
+class _ListenedIndex(LiveIndex):
+    """An index whose listener is set once the listener exists: index and controller need each other."""
+
+    def __init__(self) -> None:
+        self.listener: Callable[[ResourceKey, Live | None, Live | None], None] = lambda _key, _before, _after: None
+        super().__init__(changed=lambda key, before, after: self.listener(key, before, after))
+
+
+def _session(client: KubeClient, clock: Clock, log: Logger) -> tuple[ClusterSession, _ListenedIndex]:
+    discovery = Discovery(client, clock=clock)
+    index = _ListenedIndex()
+    live = ClusterLive(client=client, discovery=discovery, index=index, clock=clock, log=log.bind(part="live"))
+    session = ClusterSession(IN_CLUSTER_SERVER, client, discovery, index, live, ChangeSignal())
+    return session, index

@@ -19,7 +19,7 @@ import orjson
 
 from tiphys.apimachinery import goshapes, mergepatch, strategicmerge
 from tiphys.apimachinery.names import GroupVersionKind, gvk_of
-from tiphys.apimachinery.patchmeta import schema_for
+from tiphys.apimachinery.patchmeta import builtin
 from tiphys.model.annotations import LAST_APPLIED
 
 Object = Mapping[str, Any]
@@ -69,7 +69,7 @@ def with_last_applied(manifest: Object) -> dict[str, Any]:
 def compare(target: Object, live: Object, *, ignored: Sequence[str] = ()) -> Difference:
     """How `live` differs from `target`. `ignored` are JSON pointers whose difference does not count."""
     gvk = gvk_of(target)
-    schema = schema_for(gvk)
+    schema = builtin().schema(gvk)
     modified = with_last_applied(target)
     original = _last_applied(live)
     if schema is not None:

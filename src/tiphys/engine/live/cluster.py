@@ -7,16 +7,17 @@ Unknown and nothing else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from tiphys.apimachinery.names import GroupKind, ResourceKey
 from tiphys.engine.live.index import LiveIndex
 from tiphys.engine.live.tree import with_children
-from tiphys.kube.client import ApiResource, ClusterUnreachable, KubeClient
+from tiphys.engine.states import Live
+from tiphys.kube.client import ApiResource, KubeClient
 from tiphys.kube.discovery import Discovery
-from tiphys.kube.watch import Reflector
+from tiphys.kube.watch import Reflector, ReflectorState
 from tiphys.runtime.clock import Clock
 from tiphys.runtime.log import SILENT, Logger
 
@@ -29,7 +30,8 @@ class _Watch:
     """One watched kind."""
 
     resource: ApiResource
-    listed: asyncio.Event = field(default_factory=asyncio.Event)
+    told: asyncio.Event = field(default_factory=asyncio.Event)  # listed once, or failed for the first time
+    listed: bool = False
     problem: str = ""
 
 
@@ -52,13 +54,13 @@ class ClusterLive:
         self._discovery = discovery
         self._clock = clock
         self._log = log
-        self._state_changed = state_changed
+        self.state_changed = state_changed
         self._watches: dict[GroupKind, _Watch] = {}
         self._group: asyncio.TaskGroup | None = None
         self._unserved_until: dict[GroupKind, float] = {}
-        self._moved = asyncio.Condition()
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def run(self, ready: Callable[[], None], until_stopped: Callable[[], Any]) -> None:
+    async def run(self, ready: Callable[[], None], until_stopped: Callable[[], Awaitable[None]]) -> None:
         """Hold the watches until told to stop."""
         async with asyncio.TaskGroup() as group:
             self._group = group
@@ -67,8 +69,6 @@ class ClusterLive:
             self._group = None
             for task in tuple(self._tasks):
                 task.cancel()
-
-    _tasks: set[asyncio.Task[None]]
 
     async def require(self, kinds: Iterable[GroupKind]) -> Mapping[GroupKind, str]:
         """Watch these kinds and the kinds below them; returns when each has listed once.
@@ -80,20 +80,20 @@ class ClusterLive:
         new = [kind for kind in wanted if kind not in self._watches]
         if new:
             await self._start(new)
-        waiting = [w for kind in wanted if (w := self._watches.get(kind)) is not None and not w.listed.is_set()]
+        waiting = [w for kind in wanted if (w := self._watches.get(kind)) is not None and not w.told.is_set()]
         if waiting:
             try:
                 async with asyncio.timeout(FIRST_LIST_DEADLINE_S):
                     for watch in waiting:
-                        if not watch.problem:
-                            await watch.listed.wait()
+                        await watch.told.wait()
             except TimeoutError:
                 pass  # said below, kind by kind
         problems: dict[GroupKind, str] = {}
         for kind in wanted:
-            watch = self._watches.get(kind)
-            if watch is not None and (watch.problem or not watch.listed.is_set()):
-                problems[kind] = watch.problem or f"{kind} was not listed within {FIRST_LIST_DEADLINE_S:.0f} s"
+            found = self._watches.get(kind)
+            if found is not None and not found.listed:
+                why = found.problem or f"not listed within {FIRST_LIST_DEADLINE_S:.0f} s"
+                problems[kind] = f"{kind} cannot be listed: {why}"
         return problems
 
     def watched(self) -> Mapping[GroupKind, str]:
@@ -120,4 +120,34 @@ class ClusterLive:
             task.add_done_callback(self._tasks.discard)
 
     async def _follow(self, kind: GroupKind, watch: _Watch) -> None:
-        raise NotImplementedError
+        def replace(rows: list[Live], version: str) -> None:
+            self.index.replace(kind, rows, version)
+
+        def event(word: str, obj: dict[str, Any]) -> None:
+            if word == "DELETED":
+                metadata = obj.get("metadata") or {}
+                key = ResourceKey(
+                    kind.group, kind.kind, str(metadata.get("namespace") or ""), str(metadata.get("name") or "")
+                )
+                self.index.remove(key, str(metadata.get("resourceVersion") or ""))
+            else:
+                self.index.upsert(obj)
+
+        def state(now: ReflectorState) -> None:
+            before = (watch.listed, watch.problem)
+            watch.listed, watch.problem = now.synced, now.failing
+            if now.failing and now.failing != before[1]:
+                self._log.warning("a kind cannot be watched", kind=str(kind), problem=now.failing)
+            watch.told.set()
+            if before != (watch.listed, watch.problem):
+                self.state_changed()
+
+        await Reflector(
+            self._client,
+            watch.resource,
+            clock=self._clock,
+            on_replace=replace,
+            on_event=event,
+            on_state=state,
+            shrink=self.index.row,
+        ).run()

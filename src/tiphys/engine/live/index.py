@@ -121,7 +121,14 @@ class LiveIndex:
 
     def upsert(self, obj: Mapping[str, Any]) -> None:
         """An object as a watch event or an answer to our own write shows it; an older version than the known one is dropped."""
-        row = row_of(obj, self._instance_of)
+        self.put(self.row(obj))
+
+    def row(self, obj: Mapping[str, Any]) -> Live:
+        """The row this index keeps for an object."""
+        return row_of(obj, self._instance_of)
+
+    def put(self, row: Live) -> None:
+        """As `upsert`, for a row that `row` made."""
         old = self._rows.get(row.key)
         if old is not None and old.uid == row.uid and not is_newer(row.resource_version, old.resource_version):
             return
@@ -138,21 +145,14 @@ class LiveIndex:
         self._drop(old)
         self._changed(key, old, None)
 
-    def replace(self, kind: GroupKind, objects: Iterable[Mapping[str, Any]], *, namespace: str = "") -> None:
-        """A complete list of a kind (in one namespace, or in all): what it does not hold is gone."""
-        gone = {k for k in self._by_kind.get(kind, ()) if not namespace or k.namespace == namespace}
-        for obj in objects:
-            metadata = obj.get("metadata") or {}
-            key = ResourceKey(
-                kind.group, kind.kind, str(metadata.get("namespace") or ""), str(metadata.get("name") or "")
-            )
-            gone.discard(key)
-            old = self._rows.get(key)
-            if old is not None and old.resource_version == metadata.get("resourceVersion"):
-                continue
-            self.upsert(obj)
+    def replace(self, kind: GroupKind, rows: Iterable[Live], resource_version: str = "") -> None:
+        """A complete list of a kind at a resourceVersion: what it does not hold is gone, unless it was made later."""
+        gone = set(self._by_kind.get(kind, ()))
+        for row in rows:
+            gone.discard(row.key)
+            self.put(row)
         for key in gone:
-            self.remove(key)
+            self.remove(key, resource_version)
 
     def _store(self, row: Live, old: Live | None) -> None:
         if old is not None:

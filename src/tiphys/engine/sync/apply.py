@@ -18,8 +18,9 @@ from tiphys.apimachinery.apierrors import AlreadyExists, ApiError, NotFound
 from tiphys.apimachinery.names import GroupKind, ResourceKey
 from tiphys.engine.states import Action, Live, StageError, Target, Task, TaskResult
 from tiphys.engine.sync.hooks import BEFORE_HOOK_CREATION, OPERATION_MARK
-from tiphys.kube.client import APPLY, MERGE, STRATEGIC, ApiResource, ClusterUnreachable, KubeClient
-from tiphys.kube.discovery import Discovery
+from tiphys.kube.client import APPLY, MERGE, STRATEGIC, ApiResource, KubeClient
+from tiphys.kube.discovery import Discovery, DiscoveryError
+from tiphys.kube.transport import ClusterUnreachable
 from tiphys.model.annotations import HOOK_FINALIZER, annotations_of, effective_option
 from tiphys.model.operation import OperationPhase, ResultCode
 
@@ -189,7 +190,7 @@ class Applier:
                     return await self._apply(task, base, options)
         except ApiError as error:
             return replace(base, status=ResultCode.SYNC_FAILED, phase=OperationPhase.FAILED, message=error.message)
-        except (ClusterUnreachable, StageError, TimeoutError) as error:
+        except (ClusterUnreachable, DiscoveryError, StageError, TimeoutError) as error:
             return replace(base, status=ResultCode.SYNC_FAILED, phase=OperationPhase.FAILED, message=str(error))
 
     async def _prune(self, task: Task, base: TaskResult, options: Options) -> TaskResult:

@@ -1,0 +1,237 @@
+"""Compares one Application: what Git declares now against its cluster. Calls the spine; holds what it remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tiphys.apimachinery.apierrors import ApiError
+from tiphys.apimachinery.names import GroupKind, ResourceKey
+from tiphys.apimachinery.yamljson import canonical_json, digest
+from tiphys.controllers.clusters import ClusterSession
+from tiphys.engine.diff.compare import same_content
+from tiphys.engine.health.assess import Override
+from tiphys.engine.reconcile import Fetch, Memory, Render, Undecided, compare_with_live, desired
+from tiphys.engine.states import Comparison, StageError, TargetState
+from tiphys.engine.sync.apply import FIELD_MANAGER
+from tiphys.engine.target.build import Placement
+from tiphys.engine.target.tracking import Mark, TrackingMethod
+from tiphys.kube.client import MERGE, STRATEGIC
+from tiphys.kube.transport import ClusterUnreachable
+from tiphys.model.application import Application, ApplicationSpec
+from tiphys.model.appproject import AppProject
+from tiphys.model.codec import encode
+from tiphys.model.destination import ApplicationDestination
+from tiphys.model.source import ApplicationSource
+from tiphys.policy.glob import glob_match
+from tiphys.policy.kinds import is_excluded
+from tiphys.policy.project import permits_kind, permits_namespace
+from tiphys.settings.values import Settings
+
+
+@dataclass(slots=True)
+class Compared:
+    """What is kept of an Application between reconciliations. Losing it costs one full comparison."""
+
+    spec_hash: str = ""
+    target: TargetState | None = None
+    unserved: frozenset[GroupKind] = frozenset()  # kinds of the target that the cluster did not serve
+    memory: Memory = field(default_factory=Memory)
+    comparison: Comparison | None = None
+    render_keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What one comparison is made with."""
+
+    app: Application
+    instance: str
+    project: AppProject
+    settings: Settings
+    session: ClusterSession
+    destination: ApplicationDestination  # server and name filled in
+    override: Override | None = None
+
+
+def spec_hash(spec: ApplicationSpec) -> str:
+    """Changes exactly when something was edited that a comparison depends on."""
+    return digest(canonical_json(encode(spec)))
+
+
+class Permissions:
+    """The project's answer for each object: its kind, and the namespace it goes to."""
+
+    def __init__(self, project: AppProject, destination: ApplicationDestination) -> None:
+        self._project = project
+        self._destination = destination
+        self._namespaces: dict[str, str | None] = {}
+        self._kinds: dict[tuple[str, str, bool], str | None] = {}
+        self._by_name = any(
+            rule.name
+            for rule in (
+                *(project.spec.cluster_resource_whitelist or ()),
+                *(project.spec.cluster_resource_blacklist or ()),
+            )
+        )
+
+    def __call__(self, kind: GroupKind, namespaced: bool, namespace: str, name: str) -> str | None:
+        """Why the object must not be touched, None when it may."""
+        if not namespaced and self._by_name:
+            answer = permits_kind(self._project, kind.group, kind.kind, namespaced=False, name=name)
+            return None if answer else answer.reason
+        at = (kind.group, kind.kind, namespaced)
+        if at not in self._kinds:
+            answer = permits_kind(self._project, kind.group, kind.kind, namespaced=namespaced)
+            self._kinds[at] = None if answer else answer.reason
+        reason = self._kinds[at]
+        if reason is not None or not namespaced:
+            return reason
+        if namespace not in self._namespaces:
+            where = ApplicationDestination(
+                server=self._destination.server, name=self._destination.name, namespace=namespace
+            )
+            allowed = permits_namespace(self._project, where)
+            self._namespaces[namespace] = None if allowed else allowed.reason
+        return self._namespaces[namespace]
+
+
+async def target_of(
+    context: Context,
+    sources: Sequence[ApplicationSource],
+    *,
+    fetch: Fetch,
+    render: Render,
+    previous: TargetState | None,
+) -> TargetState:
+    """What Git declares. Raises StageError."""
+    settings, session = context.settings, context.session
+    method = TrackingMethod(settings.tracking_method) if settings.tracking_method in set(TrackingMethod) else None
+    placement = Placement(
+        instance=context.instance,
+        namespace=context.destination.namespace,
+        mark=Mark(method or TrackingMethod.ANNOTATION, settings.instance_label_key, settings.installation_id),
+    )
+
+    async def render_and_learn(snapshot: Any, source: ApplicationSource) -> Any:
+        rendered = await render(snapshot, source)
+        await session.learn({item.gvk for item in rendered.objects})
+        return rendered
+
+    return await desired(
+        sources,
+        fetch=fetch,
+        render=render_and_learn,
+        placement=placement,
+        scope=session.scope,
+        permit=Permissions(context.project, context.destination),
+        excluded=lambda kind: is_excluded(settings, kind.group, kind.kind, context.destination.server),
+        previous=previous,
+    )
+
+
+async def compare_target(context: Context, state: Compared, target: TargetState) -> Comparison:
+    """Git against cluster, with the API server asked where a difference may be its own defaulting."""
+    app, session = context.app, context.session
+    kinds = {key.group_kind for key in target.resources} | {hook.key.group_kind for hook in target.hooks}
+    kinds |= {GroupKind(r.group, r.kind) for r in app.status.resources}
+    if app.status.operation_state is not None and app.status.operation_state.sync_result is not None:
+        kinds |= {GroupKind(r.group, r.kind) for r in app.status.operation_state.sync_result.resources}
+    if context.destination.namespace:
+        kinds.add(GroupKind("", "Namespace"))
+    unknown = await session.live.require(kinds)
+    permit = Permissions(context.project, context.destination)
+    ignored = ignored_fields(context)
+    for _round in range(2):
+        comparison, undecided = compare_with_live(
+            target,
+            session.index,
+            context.instance,
+            memory=state.memory,
+            unknown=unknown,
+            permit=permit,
+            ignored=ignored,
+            override=context.override,
+            exempt=frozenset({ResourceKey("", "Namespace", "", context.destination.namespace)}),
+        )
+        if not undecided:
+            break
+        for doubt in undecided:
+            await _decide(context, state.memory, doubt)
+    return comparison
+
+
+async def _decide(context: Context, memory: Memory, doubt: Undecided) -> None:
+    """Ask the API server whether the apply would change the object; the answer holds for these two versions."""
+    live, target = doubt.live, doubt.target
+    at = (target.digest, live.uid, live.resource_version)
+    resource = await context.session.discovery.lookup(target.key.group_kind, target.version)
+    if resource is None or doubt.difference.patch is None:
+        memory.noise[at] = False
+        return
+    try:
+        answer = await context.session.client.patch(
+            resource,
+            target.key.name,
+            doubt.difference.patch,
+            target.key.namespace,
+            content_type=STRATEGIC if doubt.difference.strategic else MERGE,
+            field_manager=FIELD_MANAGER,
+            dry_run=True,
+        )
+        memory.noise[at] = same_content(answer, live.manifest)
+    except (ApiError, ClusterUnreachable):
+        memory.noise[at] = False  # an apply will say what is wrong, in the server's own words
+    if len(memory.noise) > 4096:
+        memory.noise.pop(next(iter(memory.noise)))
+
+
+def ignored_fields(context: Context) -> Callable[[ResourceKey], Sequence[str]]:
+    """JSON pointers that do not count, by resource: those of the Application and those of `argocd-cm`."""
+    rules = context.app.spec.ignore_differences
+    overrides = context.settings.overrides
+    if not rules and not overrides:
+        return lambda _key: ()
+
+    def pointers(key: ResourceKey) -> Sequence[str]:
+        found: list[str] = []
+        for rule in rules:
+            if (
+                glob_match(rule.group, key.group)
+                and glob_match(rule.kind, key.kind)
+                and rule.name in ("", key.name)
+                and rule.namespace in ("", key.namespace)
+            ):
+                found.extend(rule.json_pointers)
+        for name in ("all", f"{key.group}/{key.kind}" if key.group else key.kind):
+            override = overrides.get(name)
+            if override is not None:
+                found.extend(override.ignore_differences.json_pointers)
+        return found
+
+    return pointers
+
+
+def kind_problem(session: ClusterSession) -> Callable[[GroupKind, str], str | None]:
+    """Why the cluster cannot take an object of a kind; the plan says it before anything is touched."""
+
+    def problem(kind: GroupKind, version: str) -> str | None:
+        if session.scope(kind, version) is not None:
+            return None
+        group = kind.group or "v1"
+        return (
+            f"The Kubernetes API could not find {group}/{kind.kind} for requested resource. "
+            f'Make sure the "{kind.kind}" CRD is installed on the destination cluster.'
+        )
+
+    return problem
+
+
+def problem_of(error: Exception) -> StageError:
+    """An unexpected answer of the cluster as a StageError."""
+    if isinstance(error, StageError):
+        return error
+    if isinstance(error, ApiError):
+        return StageError("live", "ComparisonError", f"the cluster answered: {error.message}", retry_after_s=10.0)
+    return StageError("live", "ComparisonError", str(error), retry_after_s=10.0)

@@ -1,0 +1,202 @@
+"""What stands in our own namespace: Applications, AppProjects, ConfigMaps and Secrets, followed by watches."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tiphys.engine.live.index import is_newer
+from tiphys.kube.client import MERGE, ApiResource, KubeClient
+from tiphys.kube.watch import Reflector
+from tiphys.model.annotations import PART_OF_LABEL, SECRET_TYPE_LABEL
+from tiphys.model.application import Application, parse_application
+from tiphys.model.appproject import AppProject, parse_appproject
+from tiphys.model.codec import InvalidObject
+from tiphys.runtime.clock import Clock
+from tiphys.runtime.log import SILENT, Logger
+from tiphys.settings.load import load_settings
+from tiphys.settings.values import Settings
+
+APPLICATIONS = ApiResource("argoproj.io", "v1alpha1", "Application", "applications", True)
+PROJECTS = ApiResource("argoproj.io", "v1alpha1", "AppProject", "appprojects", True)
+CONFIG_MAPS = ApiResource("", "v1", "ConfigMap", "configmaps", True)
+SECRETS = ApiResource("", "v1", "Secret", "secrets", True)
+
+STATUS_MANAGER = "argocd-application-controller"
+SETTINGS_OBJECTS = frozenset({"argocd-cm", "argocd-cmd-params-cm", "argocd-rbac-cm", "argocd-secret"})
+
+Key = tuple[str, str]  # namespace, name
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An Application whose spec cannot be decoded; it disturbs nobody else."""
+
+    object: Mapping[str, Any]
+    problems: tuple[str, ...]
+
+
+class ControlPlane:
+    """Our namespace as it is now. Callbacks are told what changed; they only mark work."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        *,
+        namespace: str,
+        clock: Clock,
+        log: Logger = SILENT,
+    ) -> None:
+        self.namespace = namespace
+        self.client = client
+        self.settings = Settings()
+        self.applications: dict[Key, Application | Unreadable] = {}
+        self.objects: dict[Key, Mapping[str, Any]] = {}  # the Applications as they were read
+        self.projects: dict[str, AppProject] = {}
+        self.cluster_secrets: dict[str, Mapping[str, Any]] = {}
+        self.application_changed: Callable[[Key], None] = lambda _key: None
+        self.everything_changed: Callable[[], None] = lambda: None
+        self.listeners: list[
+            Callable[[str, Key], None]
+        ] = []  # (ADDED | MODIFIED | DELETED, key), for the API's streams
+        self._settings_objects: dict[str, Mapping[str, Any]] = {}
+        self._clock = clock
+        self._log = log
+
+    async def run(self, ready: Callable[[], None], until_stopped: Callable[[], Awaitable[None]]) -> None:
+        """Follow our namespace; `ready` once everything has been listed."""
+        reflectors = [
+            Reflector(
+                self.client,
+                resource,
+                clock=self._clock,
+                on_replace=replace,
+                on_event=event,
+                namespace=self.namespace,
+            )
+            for resource, replace, event in (
+                (CONFIG_MAPS, self._replace_config, self._on_config),
+                (SECRETS, self._replace_config, self._on_config),
+                (PROJECTS, self._replace_projects, self._on_project),
+                (APPLICATIONS, self._replace_applications, self._on_application),
+            )
+        ]
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(r.run(), name=f"watch-{r.res.plural}") for r in reflectors]
+            for reflector in reflectors:
+                await reflector.wait_synced()
+            ready()
+            await until_stopped()
+            for task in tasks:
+                task.cancel()
+
+    async def patch_application(self, key: Key, body: Mapping[str, Any]) -> Application | None:
+        """Merge-patch an Application's status, operation or metadata, and know the answer at once."""
+        answer = await self.client.patch(
+            APPLICATIONS, key[1], body, key[0], content_type=MERGE, field_manager=STATUS_MANAGER
+        )
+        self._on_application("MODIFIED", answer)
+        found = self.applications.get(key)
+        return found if isinstance(found, Application) else None
+
+    def _replace_applications(self, objects: list[Mapping[str, Any]], _version: str) -> None:
+        seen = set()
+        for obj in objects:
+            seen.add(_key(obj))
+            self._on_application("MODIFIED", obj)
+        for key in [k for k in self.applications if k not in seen]:
+            self._on_application("DELETED", self.objects[key])
+
+    def _on_application(self, word: str, obj: Mapping[str, Any]) -> None:
+        key = _key(obj)
+        known = self.objects.get(key)
+        if word == "DELETED":
+            self.applications.pop(key, None)
+            self.objects.pop(key, None)
+        else:
+            if known is not None and _uid(known) == _uid(obj) and not is_newer(_version(obj), _version(known)):
+                return
+            self.objects[key] = obj
+            try:
+                self.applications[key] = parse_application(obj)
+            except InvalidObject as error:
+                self.applications[key] = Unreadable(obj, error.problems)
+            word = "MODIFIED" if known is not None else "ADDED"
+        self.application_changed(key)
+        for listener in self.listeners:
+            listener(word, key)
+
+    def _replace_projects(self, objects: list[Mapping[str, Any]], _version: str) -> None:
+        names = {_key(obj)[1] for obj in objects}
+        for name in [n for n in self.projects if n not in names]:
+            del self.projects[name]
+        for obj in objects:
+            self._take_project(obj)
+        self.everything_changed()
+
+    def _on_project(self, word: str, obj: Mapping[str, Any]) -> None:
+        if word == "DELETED":
+            self.projects.pop(_key(obj)[1], None)
+        else:
+            self._take_project(obj)
+        self.everything_changed()
+
+    def _take_project(self, obj: Mapping[str, Any]) -> None:
+        name = _key(obj)[1]
+        try:
+            self.projects[name] = parse_appproject(obj)
+        except InvalidObject as error:
+            # What it allowed before may no longer be meant; nothing is allowed until it can be read.
+            self.projects.pop(name, None)
+            self._log.error("an AppProject cannot be read", project=name, problems="; ".join(error.problems))
+
+    def _replace_config(self, objects: list[Mapping[str, Any]], _version: str) -> None:
+        for obj in objects:
+            self._take_config(obj)
+        self._reload()
+
+    def _on_config(self, word: str, obj: Mapping[str, Any]) -> None:
+        name = _key(obj)[1]
+        if word == "DELETED":
+            changed = self._settings_objects.pop(name, None) is not None
+            changed = self.cluster_secrets.pop(name, None) is not None or changed
+        else:
+            changed = self._take_config(obj)
+        if changed:
+            self._reload()
+            self.everything_changed()
+
+    def _take_config(self, obj: Mapping[str, Any]) -> bool:
+        """Keep what we read from; True when it is new."""
+        name = _key(obj)[1]
+        labels = (obj.get("metadata") or {}).get("labels") or {}
+        if labels.get(SECRET_TYPE_LABEL) == "cluster":
+            self.cluster_secrets[name] = obj
+            return True
+        if name in SETTINGS_OBJECTS:
+            self._settings_objects[name] = obj
+            if PART_OF_LABEL not in labels:
+                self._log.debug("a settings object lacks the part-of label", name=name)
+            return True
+        return False
+
+    def _reload(self) -> None:
+        loaded = load_settings(self._settings_objects)
+        for problem in loaded.problems:
+            self._log.warning("a setting cannot be used", problem=str(problem))
+        self.settings = loaded.settings
+
+
+def _key(obj: Mapping[str, Any]) -> Key:
+    metadata = obj.get("metadata") or {}
+    return (str(metadata.get("namespace") or ""), str(metadata.get("name") or ""))
+
+
+def _uid(obj: Mapping[str, Any]) -> object:
+    return (obj.get("metadata") or {}).get("uid")
+
+
+def _version(obj: Mapping[str, Any]) -> str:
+    return str((obj.get("metadata") or {}).get("resourceVersion") or "")
