@@ -140,7 +140,8 @@ class Shapes:
         pointer = "p" in flags
         container = zero is _none
         is_struct = not (pointer or container) and zero not in (_empty, _zero, _false)
-        drop = "o" in flags and not pointer and not is_struct
+        # Storage is protobuf, which does not tell an empty list or map from none: both come back as none.
+        drop = container or ("o" in flags and not pointer and not is_struct)
         fields[field] = (fast, drop, decode)
         if "z" in flags or ("o" in flags and not is_struct):
             return
@@ -153,6 +154,7 @@ class Shapes:
             return _list_decoder(element, zero, "[]" + self._go_type(target)), _Never, _none
         if "m" in flags:
             element, _, zero = self._resolve(target, "")
+            zero = _empty if target == "bytes" else zero
             return _map_decoder(element, zero, "map[string]" + self._go_type(target)), _Never, _none
         base = self._alias.get(target, target)
         if base.startswith("list:"):
@@ -356,7 +358,7 @@ def _list_decoder(element: Decode, zero: Callable[[], Any], go_type: str) -> Dec
 
 
 def _map_decoder(element: Decode, zero: Callable[[], Any], go_type: str) -> Decode:
-    simple = zero is _empty
+    simple = zero is _empty and element is not _bytes
 
     def decode(value: Any, unknown: list[str]) -> Any:
         if type(value) is not dict:
@@ -498,26 +500,48 @@ def _int_or_string(value: Any, unknown: list[str]) -> Any:
 def _time(value: Any, unknown: list[str]) -> Any:
     if type(value) is str and len(value) == 20 and _RFC3339_UTC.fullmatch(value):
         return value
-    return _instant(value, "2006-01-02T15:04:05Z07:00").strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _instant(value, micro=False).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _micro_time(value: Any, unknown: list[str]) -> Any:
-    instant = _instant(value, "2006-01-02T15:04:05.000000Z07:00", fraction=True)
-    return instant.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return _instant(value, micro=True).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _instant(value: Any, layout: str, *, fraction: bool = False) -> datetime:
+def _instant(value: Any, *, micro: bool) -> datetime:
     if not isinstance(value, str):
         raise _mismatch(value, "string")
     found = _RFC3339.fullmatch(value)
-    if found is not None:
-        zone = "+00:00" if found[3] == "Z" else found[3]
-        micros = (found[2] or "0")[:6].ljust(6, "0") if fraction else "000000"
-        try:
-            return datetime.fromisoformat(f"{found[1]}.{micros}{zone}").astimezone(UTC)
-        except (ValueError, OverflowError):
-            pass
-    raise DecodeError(f'parsing time "{value}" as "{layout}": cannot parse "{value}" as "2006"')
+    if found is None or (micro and len(found[2] or "") != 6):
+        raise DecodeError(_time_problem(value, micro))
+    zone = "+00:00" if found[3] == "Z" else found[3]
+    try:
+        return datetime.fromisoformat(f"{found[1]}.{found[2] if micro else '0'}{zone}").astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise DecodeError(f'parsing time "{value}": {_out_of_range(found[1])} out of range') from None
+
+
+def _time_problem(value: str, micro: bool) -> str:
+    """Where Go's time.Parse gives up: the rest of the text and the element of the layout it cannot be."""
+    elements = ["2006", "-", "01", "-", "02", "T", "15", ":", "04", ":", "05", *([".000000"] if micro else []), "Z07:00"]
+    rest = value
+    for element in elements:
+        pattern = "Z|[+-][0-9]{2}:[0-9]{2}" if element == "Z07:00" else re.sub("[0-9]", "[0-9]", re.escape(element))
+        if element == "05" and not micro:
+            pattern += "(?:[.,][0-9]+)?"
+        matched = re.match(pattern, rest)
+        if matched is None:
+            return f'parsing time "{value}" as "{"".join(elements)}": cannot parse "{rest}" as "{element}"'
+        rest = rest[matched.end() :]
+    return f'parsing time "{value}": extra text: "{rest}"'
+
+
+def _out_of_range(text: str) -> str:
+    if not 1 <= int(text[5:7]) <= 12:
+        return "month"
+    for start, limit, word in ((11, 23, "hour"), (14, 59, "minute"), (17, 59, "second")):
+        if int(text[start : start + 2]) > limit:
+            return word
+    return "day"
 
 
 def _opaque(value: Any, unknown: list[str]) -> Any:
@@ -536,8 +560,9 @@ def _schema_or(schema: Decode, other: str) -> Decode:
             return [schema(item, unknown) for item in value]
         if other == "StringArray" and isinstance(value, list):
             return list(value)
-        wanted = "boolean or JSON schema" if other == "Bool" else "JSON schema or array"
-        raise DecodeError(f"{wanted} expected")
+        if other == "Bool":
+            raise DecodeError("boolean or JSON schema expected")
+        return None
 
     return decode
 

@@ -122,6 +122,7 @@ _FLOW: Final = "flowcontrol.apiserver.k8s.io"
 
 COUNTED: Final[dict[GroupKind, tuple[str, ...]]] = {
     GroupKind("", "Pod"): _SPEC,
+    GroupKind("", "PodTemplate"): ("template",),
     GroupKind("", "ReplicationController"): _SPEC,
     DEPLOYMENT: _SPEC,
     GroupKind("apps", "ReplicaSet"): _SPEC,
@@ -220,7 +221,7 @@ def _add_finalizer(obj: Json, name: str) -> None:
 
 def _create_pod(obj: Json, context: Admission) -> None:
     admit_pod(obj, context.lookup, context.suffix)
-    prepare_pod(obj)
+    prepare_pod(obj, context.now)
 
 
 def _create_job(obj: Json, context: Admission) -> None:
@@ -238,7 +239,7 @@ def _create_job(obj: Json, context: Admission) -> None:
         selector = spec.get("selector") or {}
         spec["selector"] = selector
         selector.setdefault("matchLabels", {}).setdefault(JOB_LABELS[0], context.uid)
-    if not obj["metadata"].get("labels") and labels:
+    if labels and (not obj["metadata"].get("labels") or obj["metadata"]["labels"] is labels):
         obj["metadata"]["labels"] = dict(labels)  # defaulting runs again when the stored object is read
 
 

@@ -45,8 +45,8 @@ def admit_pod(pod: Json, lookup: Reader, suffix: Callable[[], str]) -> None:
     _priority(pod, lookup)
 
 
-def prepare_pod(pod: Json) -> None:
-    """The status a new Pod starts with."""
+def prepare_pod(pod: Json, now: str) -> None:
+    """The status a new Pod starts with; `now` is the time of its first condition, if it has one."""
     pod["status"] = {"phase": "Pending", "qosClass": quality_of_service(pod["spec"])}
     if pod["spec"].get("schedulingGates"):
         pod["status"]["conditions"] = [
@@ -54,7 +54,7 @@ def prepare_pod(pod: Json) -> None:
                 "type": "PodScheduled",
                 "status": "False",
                 "lastProbeTime": None,
-                "lastTransitionTime": None,
+                "lastTransitionTime": now,
                 "reason": "SchedulingGated",
                 "message": "Scheduling is blocked due to non-empty scheduling gates",
             }

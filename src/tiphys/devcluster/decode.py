@@ -29,6 +29,8 @@ MAX_STRICT_PROBLEMS: Final = 100  # sigs.k8s.io/json stops collecting there
 
 SCHEME: Final = "pkg/api/legacyscheme/scheme.go:30"  # where kube-apiserver's registry of types is named in messages
 
+OPTIONS_GROUP: Final = "meta.k8s.io"
+
 FIELD_VALIDATIONS: Final = ("Ignore", "Strict", "Warn")
 
 
@@ -126,7 +128,7 @@ def decode_options(body: bytes, content_type: str | None, kind: str = "DeleteOpt
     """
     if not body.strip():
         return {}
-    default = GroupVersionKind("meta.k8s.io", "v1", kind)
+    default = GroupVersionKind(OPTIONS_GROUP, "v1", kind)
     decoded = _decode_options_body(body, content_type, default)
     return {key: value for key, value in decoded.items() if key not in ("kind", "apiVersion")}
 
@@ -138,6 +140,8 @@ def _decode_options_body(body: bytes, content_type: str | None, default: GroupVe
             raise bad_request(f"decoded object cannot be converted to {default.kind}")
         return _canonical_protobuf(envelope, default)
     parsed = parse_body(body, content_type, default, strict=False)
+    if not goshapes.known(parsed.gvk):
+        raise bad_request(_not_registered(parsed.gvk))
     if parsed.gvk.kind != default.kind:
         raise bad_request(f"decoded object cannot be converted to {default.kind}")
     try:
@@ -164,6 +168,8 @@ def parse_body(
             obj = _reread(body, expected)
         if strict and isinstance(obj, dict) and _may_repeat(obj, body):
             duplicates = tuple(path for path, repeated in _paths(_pairs(body)) if repeated)
+    if obj is None:
+        obj = {}
     if not isinstance(obj, dict):
         raise _unrecognised(body, expected, _not_an_object(obj))
     return Parsed(obj, _named_kind(obj, expected, body), duplicates)
@@ -273,7 +279,7 @@ def _parse_yaml(body: bytes, expected: GroupVersionKind, strict: bool) -> tuple[
 
 def _bad_yaml(body: bytes, expected: GroupVersionKind, error: YamlError) -> ApiError:
     where = f"line {error.line}: " if error.line is not None else ""
-    return _unrecognised(body, expected, f"error converting YAML to JSON: yaml: {where}{error.problem}")
+    return _unrecognised(body, expected, f"yaml: {where}{error.problem}")
 
 
 _TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
@@ -293,7 +299,7 @@ def _named_kind(obj: dict[str, Any], expected: GroupVersionKind, body: bytes) ->
     kind = obj.get("kind") or ""
     for value, field in ((api_version, "apiVersion"), (kind, "kind")):
         if not isinstance(value, str):
-            found = "bool" if isinstance(value, bool) else "number" if isinstance(value, int | float) else "object"
+            found = _json_kind(value)
             problem = f"json: cannot unmarshal {found} into Go struct field .{field} of type string"
             raise _unrecognised(body, expected, f"couldn't get version/kind; json parse error: {problem}")
     if not api_version:
@@ -317,6 +323,8 @@ def _decode_protobuf(body: bytes, expected: GroupVersionKind, also: Collection[G
 
 
 def _open_protobuf(body: bytes, expected: GroupVersionKind) -> protobuf.Envelope:
+    if not body:
+        raise _unrecognised(body, expected, "empty data")
     try:
         return protobuf.open_envelope(body, default=expected)
     except DecodeError as error:
@@ -361,10 +369,14 @@ def _not_registered(gvk: GroupVersionKind) -> str:
 
 
 def _cannot_be_handled(gvk: GroupVersionKind, expected: GroupVersionKind, problem: str) -> ApiError:
+    if expected.group == OPTIONS_GROUP:  # options are read without saying what they were read for
+        return bad_request(problem)
     return bad_request(f'{gvk.kind} in version "{gvk.version}" cannot be handled as a {expected.kind}: {problem}')
 
 
 def _unrecognised(body: bytes, expected: GroupVersionKind, problem: str) -> ApiError:
+    if expected.group == OPTIONS_GROUP:
+        return bad_request(problem)
     return bad_request(
         f"the object provided is unrecognized (must be of type {expected.kind}): {problem} ({_summary(body)})"
     )

@@ -129,7 +129,8 @@ def _job(obj: Json) -> None:
     _put(spec, "podReplacementPolicy", "Failed" if spec.get("podFailurePolicy") else "TerminatingOrFailed")
     labels = spec["template"]["metadata"].get("labels")
     if labels and not obj["metadata"].get("labels"):
-        obj["metadata"]["labels"] = dict(labels)
+        # One and the same map, as in Go: the labels that creation adds to the template thus reach the Job too.
+        obj["metadata"]["labels"] = labels
     _job_spec(spec)
 
 
@@ -220,6 +221,11 @@ def _namespace(obj: Json) -> None:
 
 
 def _node(obj: Json) -> None:
+    spec = obj.setdefault("spec", {})
+    if spec.get("podCIDRs"):
+        spec["podCIDR"] = spec["podCIDRs"][0]
+    elif spec.get("podCIDR"):
+        spec["podCIDRs"] = [spec["podCIDR"]]
     status = obj.setdefault("status", {})
     if "capacity" in status and "allocatable" not in status:
         status["allocatable"] = dict(status["capacity"])

@@ -203,3 +203,22 @@ def test_a_plain_parse_names_the_kind_and_repeated_fields() -> None:
 )
 def test_syntax_errors_are_worded_as_gos(text: bytes, problem: str | None) -> None:
     assert syntax_error(text) == problem
+
+
+def test_null_reads_as_an_empty_object() -> None:
+    assert decode_body(b"null", None, CONFIG_MAP).obj == {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {}}
+
+
+def test_other_bodies_than_objects_are_refused() -> None:
+    assert refused(lambda: decode_body(b"[]", None, CONFIG_MAP)) == (
+        "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: "
+        'json: cannot unmarshal array into Go value of type struct { APIVersion string "json:\\"apiVersion,omitempty\\""; '
+        'Kind string "json:\\"kind,omitempty\\"" } (5b5d)'
+    )
+
+
+def test_options_that_cannot_be_read_are_refused_without_a_frame() -> None:
+    assert refused(lambda: decode_options(b"{bad", None)) == (
+        "couldn't get version/kind; json parse error: invalid character 'b' looking for beginning of object key string"
+    )
+    assert refused(lambda: decode_options(b'{"kind":"Foo","apiVersion":"v1"}', None)).startswith('no kind "Foo" is')
