@@ -60,9 +60,9 @@ def test_structs_that_are_no_pointers_and_fields_without_omitempty_are_always_pr
     }
 
 
-def test_an_empty_list_without_omitempty_stays_a_list_and_an_absent_one_is_null() -> None:
+def test_a_list_without_omitempty_is_null_when_empty_or_absent() -> None:
     role = GroupVersionKind("rbac.authorization.k8s.io", "v1", "ClusterRole")
-    assert decode({"rules": []}, role).obj["rules"] == []
+    assert decode({"rules": []}, role).obj["rules"] is None
     assert decode({}, role).obj["rules"] is None
 
 
@@ -189,7 +189,7 @@ def test_times_are_written_in_utc_with_whole_seconds() -> None:
 
 def test_micro_times_keep_six_digits() -> None:
     lease = GroupVersionKind("coordination.k8s.io", "v1", "Lease")
-    obj = decode({"spec": {"renewTime": "2020-01-01T00:00:00.1234567Z"}}, lease).obj
+    obj = decode({"spec": {"renewTime": "2020-01-01T01:00:00.123456+01:00"}}, lease).obj
     assert obj["spec"]["renewTime"] == "2020-01-01T00:00:00.123456Z"
 
 
@@ -234,3 +234,33 @@ def test_kinds_that_are_not_built_in_are_not_known() -> None:
     assert not known(gvk)
     with pytest.raises(KeyError):
         decode({}, gvk)
+
+
+def test_null_bytes_in_a_map_are_empty() -> None:
+    assert decode({"data": {"a": None, "b": "YQ=="}}, SECRET).obj["data"] == {"a": "", "b": "YQ=="}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x", 'parsing time "x" as "2006-01-02T15:04:05Z07:00": cannot parse "x" as "2006"'),
+        ("2020-01-01", 'parsing time "2020-01-01" as "2006-01-02T15:04:05Z07:00": cannot parse "" as "T"'),
+        ("2020-13-01T00:00:00Z", 'parsing time "2020-13-01T00:00:00Z": month out of range'),
+        ("2020-02-30T00:00:00Z", 'parsing time "2020-02-30T00:00:00Z": day out of range'),
+        ("2020-02-01T24:00:00Z", 'parsing time "2020-02-01T24:00:00Z": hour out of range'),
+        ("2020-02-01T00:00:00Zx", 'parsing time "2020-02-01T00:00:00Zx": extra text: "x"'),
+    ],
+)
+def test_times_that_cannot_be_read_are_refused_as_go_refuses_them(text: str, message: str) -> None:
+    with pytest.raises(DecodeError) as failed:
+        decode({"metadata": {"creationTimestamp": text}}, CONFIG_MAP)
+    assert str(failed.value) == message
+
+
+def test_micro_times_need_six_digits() -> None:
+    lease = GroupVersionKind("coordination.k8s.io", "v1", "Lease")
+    with pytest.raises(DecodeError) as failed:
+        decode({"spec": {"renewTime": "2026-01-01T00:00:00Z"}}, lease)
+    assert str(failed.value) == (
+        'parsing time "2026-01-01T00:00:00Z" as "2006-01-02T15:04:05.000000Z07:00": cannot parse "Z" as ".000000"'
+    )
