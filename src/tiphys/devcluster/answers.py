@@ -47,9 +47,14 @@ def write_object(view: View, obj: Object) -> bytes:
 
 def write_record(view: View, record: Record) -> bytes:
     """One stored object."""
-    if view.as_stored:
+    if _is_as_asked(view, record):
         return record.data
     return write_object(view, convert(record.obj, view.stored, view.resource))
+
+
+def _is_as_asked(view: View, record: Record) -> bool:
+    """The stored bytes are the answer. A custom object may have been stored in an older storage version."""
+    return view.as_stored and (view.resource.custom is None or record.data.startswith(view.resource.head))
 
 
 def _list_metadata(page: Page) -> dict[str, Any]:
@@ -80,12 +85,13 @@ def write_list(view: View, page: Page) -> bytes:
 
 
 def _items(view: View, records: Iterable[Record]) -> list[bytes]:
-    if not view.as_stored:
-        rows = [orjson.dumps(convert(record.obj, view.stored, view.resource)) for record in records]
-    else:
-        rows = [record.data for record in records]
-    if view.resource.custom is not None:
-        return rows
+    resource = view.resource
+    if not view.as_stored or resource.custom is not None:
+        return [
+            record.data if _is_as_asked(view, record) else orjson.dumps(convert(record.obj, view.stored, resource))
+            for record in records
+        ]
+    rows = [record.data for record in records]
     head = view.resource.head
     cut = len(head)
     return [b"{" + row[cut:] if row.startswith(head) else row for row in rows]
@@ -94,13 +100,12 @@ def _items(view: View, records: Iterable[Record]) -> list[bytes]:
 def write_event(view: View, event: WatchEvent, *, first: bool) -> bytes:
     """One line of a watch. `first`: no event was sent before, so a Table carries its columns."""
     source = event.source
-    if view.as_stored and source is not None:
+    if source is not None and event.record is not None and _is_as_asked(view, event.record):
         key = (view.resource.version, event.type)
         line = source.lines.get(key)
-        if line is None and event.record is not None:
+        if line is None:
             line = b'{"type":"%s","object":%s}\n' % (event.type.encode(), event.record.data)
             source.lines[key] = line
-        assert line is not None
         return line
     return b'{"type":"%s","object":%s}\n' % (event.type.encode(), _event_object(view, event, first))
 
@@ -108,15 +113,13 @@ def write_event(view: View, event: WatchEvent, *, first: bool) -> bytes:
 def _event_object(view: View, event: WatchEvent, first: bool) -> bytes:
     if event.record is None:
         return orjson.dumps(_bookmark(view, event, first))
-    if view.as_stored:
+    if _is_as_asked(view, event.record):
         return event.record.data
     obj = convert(event.record.obj, view.stored, view.resource)
     if view.form is Form.TABLE:
         metadata = {"resourceVersion": str(event.rv)}
         return orjson.dumps(
-            tables.build_table(
-                view.resource, [obj], metadata, include=view.include, now=view.now, with_columns=first
-            )
+            tables.build_table(view.resource, [obj], metadata, include=view.include, now=view.now, with_columns=first)
         )
     return write_object(view, obj)
 

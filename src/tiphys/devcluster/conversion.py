@@ -15,7 +15,7 @@ def convert(obj: Object, source: Resource, target: Resource) -> Object:
     Custom resources change their apiVersion only (conversion strategy None). HorizontalPodAutoscaler v1 and v2, and
     Event v1 and events.k8s.io/v1, move the fields that have other names.
     """
-    if source is target or source.api_version == target.api_version:
+    if obj.get("apiVersion") == target.api_version:
         return obj
     if source.custom is not None:
         return {**obj, "apiVersion": target.api_version}

@@ -20,6 +20,8 @@ Object = dict[str, Any]
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 DEFAULT_GRACE_S = 30
+CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
+_DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
 
 # Deleting these answers with the object, as their storage does.
 _ANSWERS_WITH_OBJECT = frozenset(
@@ -176,6 +178,8 @@ def _finalizers(resource: Resource, obj: Object, options: DeleteOptions) -> tupl
         if resource.bucket == "jobs.batch":
             warnings = (_JOB_WARNING,)
     kept = [name for name in present if name not in (FOREGROUND, ORPHAN)]
+    if resource.bucket == _DEFINITIONS and not obj["metadata"].get("deletionTimestamp") and CLEANUP not in kept:
+        kept.append(CLEANUP)  # the instances go first
     if foreground:
         kept.append(FOREGROUND)
     if orphan:

@@ -13,7 +13,7 @@ from tiphys.devcluster.background import Background
 from tiphys.devcluster.deletion import DeleteOptions
 from tiphys.devcluster.resources import Registry
 from tiphys.devcluster.store import Event, Record, Store
-from tiphys.devcluster.writes import Writer, WriteOptions
+from tiphys.devcluster.writes import WriteOptions, Writer
 from tiphys.runtime.clock import format_time
 
 Object = dict[str, Any]

@@ -13,43 +13,6 @@ Object = dict[str, Any]
 MAX_NAME_LENGTH = 63
 SUFFIX_LENGTH = 5
 
-# Built-in resources whose objects carry a generation.
-_COUNTED = frozenset(
-    (
-        "deployments.apps",
-        "replicasets.apps",
-        "statefulsets.apps",
-        "daemonsets.apps",
-        "replicationcontrollers",
-        "jobs.batch",
-        "cronjobs.batch",
-        "pods",
-        "ingresses.networking.k8s.io",
-        "ingressclasses.networking.k8s.io",
-        "networkpolicies.networking.k8s.io",
-        "poddisruptionbudgets.policy",
-        "endpointslices.discovery.k8s.io",
-        "priorityclasses.scheduling.k8s.io",
-        "customresourcedefinitions.apiextensions.k8s.io",
-        "flowschemas.flowcontrol.apiserver.k8s.io",
-        "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io",
-        "mutatingwebhookconfigurations.admissionregistration.k8s.io",
-        "validatingwebhookconfigurations.admissionregistration.k8s.io",
-        "validatingadmissionpolicies.admissionregistration.k8s.io",
-        "validatingadmissionpolicybindings.admissionregistration.k8s.io",
-        "mutatingadmissionpolicies.admissionregistration.k8s.io",
-        "mutatingadmissionpolicybindings.admissionregistration.k8s.io",
-        "resourceslices.resource.k8s.io",
-    )
-)
-_NOT_SPEC = frozenset(("metadata", "status", "kind", "apiVersion"))
-
-
-def has_generation(resource: Resource) -> bool:
-    """Objects of the resource count changes of their spec."""
-    return resource.custom is not None or resource.bucket in _COUNTED
-
-
 def generated_name(base: str, ids: Ids) -> str:
     """`base` cut to fit and five letters by chance, as generateName gives."""
     return base[: MAX_NAME_LENGTH - SUFFIX_LENGTH] + ids.suffix(SUFFIX_LENGTH)
@@ -66,8 +29,6 @@ def stamp_created(obj: Object, resource: Resource, namespace: str, *, now: str, 
         metadata.pop("namespace", None)
     metadata["uid"] = uid
     metadata["creationTimestamp"] = now
-    if has_generation(resource):
-        metadata["generation"] = 1
     _drop_empty(metadata)
 
 
@@ -116,22 +77,6 @@ def metadata_changes(new: Object, old: Object) -> list[FieldCause]:
             causes.append(invalid_value(f"metadata.{key}", metadata.get(key), "field is immutable"))
     # The real server judges metadata twice, once for all kinds and once for this one.
     return causes + causes
-
-
-def spec_changed(new: Object, old: Object, resource: Resource) -> bool:
-    """Something else than metadata and status changed; for a few kinds, metadata counts too.
-
-    Source: kubernetes pkg/registry strategies: Deployments count annotation changes, EndpointSlices any metadata.
-    """
-    ignored = _NOT_SPEC if resource.has_status or resource.custom is None else _NOT_SPEC - {"status"}
-    for key in new.keys() | old.keys():
-        if key not in ignored and new.get(key) != old.get(key):
-            return True
-    if resource.bucket == "deployments.apps":
-        return (new["metadata"].get("annotations") or {}) != (old["metadata"].get("annotations") or {})
-    if resource.bucket == "endpointslices.discovery.k8s.io":
-        return any(new["metadata"].get(key) != old["metadata"].get(key) for key in ("labels", "annotations"))
-    return False
 
 
 def same_but_times(new: Object, old: Object) -> bool:

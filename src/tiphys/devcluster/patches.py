@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from tiphys.apimachinery import jsonpatch, mergepatch
+from tiphys.apimachinery.apierrors import BadRequest, request_too_large
 from tiphys.devcluster.resources import Resource
 
 Object = dict[str, Any]
@@ -26,16 +28,21 @@ class PatchRequest:
 
 def patched(resource: Resource, live: Object, request: PatchRequest) -> Object:
     """The object a JSON, merge or strategic merge patch makes of `live`, which is not changed. Raises ApiError."""
-    return _merge(live, request.body)  # type: ignore[no-any-return]
-
-
-def _merge(live: Any, patch: Any) -> Any:
-    if not isinstance(patch, dict):
-        return patch
-    out = dict(live) if isinstance(live, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            out.pop(key, None)
-        else:
-            out[key] = _merge(out.get(key), value)
-    return out
+    if request.kind == "json":
+        if not isinstance(request.body, list):
+            raise BadRequest("json: cannot unmarshal object into Go value of type jsonpatch.Patch")
+        if len(request.body) > jsonpatch.MAX_OPERATIONS:
+            raise request_too_large(
+                f"The allowed maximum operations in a JSON patch is {jsonpatch.MAX_OPERATIONS}, got {len(request.body)}"
+            )
+        try:
+            result = jsonpatch.apply(live, request.body)
+        except jsonpatch.JsonPatchError:
+            raise jsonpatch.refusal() from None
+    elif not isinstance(request.body, dict):
+        raise BadRequest("error decoding patch: the body is not an object")
+    else:
+        result = mergepatch.apply(live, request.body)
+    if not isinstance(result, dict):
+        raise BadRequest("the patch does not leave an object")
+    return result

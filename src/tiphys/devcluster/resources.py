@@ -139,12 +139,15 @@ class Registry:
     def replace_custom(self, group: str, plural: str, versions: Iterable[Resource]) -> None:
         """Serve a custom resource in these versions (preferred order) instead of those served before; none removes it."""
         kept = self._groups.get(group, {})
-        for served in kept.values():
-            gone = served.pop(plural, None)
+        for resources in kept.values():
+            gone = resources.pop(plural, None)
             if gone is not None:
                 self._buckets.pop(gone.bucket, None)
-        for resource in versions:
+        served = list(versions)
+        for resource in served:
             self._insert(resource)
+        if served and served[0].bucket not in self._buckets:
+            self._buckets[served[0].bucket] = served[0]  # the storage version itself is not served
         kept = {v: r for v, r in self._groups.get(group, {}).items() if r}
         if kept:
             self._groups[group] = dict(sorted(kept.items(), key=lambda item: version_rank(item[0]), reverse=True))

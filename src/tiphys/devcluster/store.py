@@ -47,13 +47,13 @@ class Record:
     def obj(self) -> dict[str, Any]:
         """The object; shared, not to be changed."""
         found = self._obj
-        return orjson.loads(self.data) if found is None else found  # type: ignore[no-any-return]
+        return orjson.loads(self.data) if found is None else found
 
 
 class Event:
     """One committed change. `record` of a DELETED event is the last state with the resourceVersion of the deletion."""
 
-    __slots__ = ("bucket", "lines", "previous", "record", "rv", "type")
+    __slots__ = ("_left", "bucket", "lines", "previous", "record", "rv", "type")
 
     def __init__(self, rv: int, bucket: str, type_: EventType, record: Record, previous: Record | None) -> None:
         self.rv = rv
@@ -62,6 +62,16 @@ class Event:
         self.record = record
         self.previous = previous
         self.lines: dict[object, bytes] = {}  # rendered forms, shared by all watchers that want the same one
+        self._left: Record | None = None
+
+    def left(self) -> Record:
+        """The object as it was before, at the version of this event: what a watch that loses sight of it is told."""
+        if self._left is None:
+            assert self.previous is not None
+            obj = self.previous.obj
+            obj = {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(self.rv)}}
+            self._left = Record(self.previous.key, self.rv, orjson.dumps(obj), obj)
+        return self._left
 
 
 class Watching(Protocol):

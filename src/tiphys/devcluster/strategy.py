@@ -1,18 +1,24 @@
 """Rules: what the server does to an object of a kind between the request's body and the store.
 
 Reading into the kind's form, defaults, admission, validation. Built-in kinds follow their Go structs; custom ones the
-schema of their definition. The steps are in the order of the real server: decode, default, (ownership), admit, validate.
+schema of their definition. The steps are in the order of the real server: decode, default, (ownership), prepare, validate.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from tiphys.apimachinery import goshapes
 from tiphys.apimachinery.apierrors import BadRequest, FieldCause
 from tiphys.apimachinery.names import GroupVersionKind
-from tiphys.devcluster.resources import Resource
+from tiphys.devcluster import admission
+from tiphys.devcluster.addresses import Addresses, AddressPool
+from tiphys.devcluster.admission import Admission
+from tiphys.devcluster.defaults import default_in_place
+from tiphys.devcluster.resources import Registry, Resource
+from tiphys.devcluster.store import Store
+from tiphys.runtime.ids import Ids
 
 Object = dict[str, Any]
 
@@ -24,15 +30,52 @@ class Decoded(NamedTuple):
     unknown: list[str]
 
 
+class StoreLookup:
+    """Reading the store as admission does: by `group/version/plural`."""
+
+    def __init__(self, store: Store, registry: Registry) -> None:
+        self._store = store
+        self._registry = registry
+
+    def get(self, resource: str, namespace: str, name: str) -> Mapping[str, Any] | None:
+        """One object, None when there is none."""
+        bucket = self._bucket(resource)
+        record = self._store.get(bucket, f"{namespace}/{name}") if bucket else None
+        return record.obj if record is not None else None
+
+    def list(self, resource: str, namespace: str | None = None) -> Iterable[Mapping[str, Any]]:
+        """All objects of a namespace, or of all with None."""
+        bucket = self._bucket(resource)
+        return [record.obj for record in self._store.scan(bucket, namespace)] if bucket else []
+
+    def _bucket(self, name: str) -> str:
+        found = find_resource(self._registry, name)
+        return found.bucket if found is not None else ""
+
+
+def find_resource(registry: Registry, name: str) -> Resource | None:
+    """The resource `apps/v1/deployments` or `v1/pods` names."""
+    parts = name.split("/")
+    group, version, plural = parts if len(parts) == 3 else ("", *parts)
+    return registry.lookup(group, version, plural)
+
+
 class Rules:
     """What is particular to kinds; one for the whole server."""
+
+    def __init__(self, *, store: Store, registry: Registry, ids: Ids) -> None:
+        self._lookup = StoreLookup(store, registry)
+        self._ids = ids
+        self.addresses = AddressPool()
+        for record in store.scan("services"):
+            self.addresses.adopt(record.obj)
 
     def decode(self, resource: Resource, raw: Mapping[str, Any]) -> Decoded:
         """`raw` as an object of the resource. Raises BadRequest on a value of the wrong type."""
         if resource.custom is not None:
-            return Decoded(resource.custom.decode(raw), [])
+            return Decoded(*resource.custom.decode(raw, resource))
         try:
-            found = goshapes.decode(raw, GroupVersionKind(resource.group, resource.version, resource.kind))
+            found = goshapes.decode(raw, _gvk(resource))
         except goshapes.DecodeError as exc:
             raise BadRequest(
                 f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {exc}'
@@ -53,12 +96,41 @@ class Rules:
             )
 
     def default(self, resource: Resource, obj: Object) -> None:
-        """Fill the kind's defaults into `obj`."""
+        """Fill the kind's defaults into `obj`, which belongs to the caller."""
+        if resource.custom is None:
+            default_in_place(obj, _gvk(resource))
+        else:
+            resource.custom.default(obj)
 
-    def admit(self, resource: Resource, obj: Object, old: Object | None) -> list[str]:
-        """What admission adds to `obj`; warnings for the client."""
-        return []
+    def prepare_create(self, resource: Resource, obj: Object, *, now: str, user: Mapping[str, Any] | None) -> None:
+        """What the kind's strategy and admission put into a new object. Raises ApiError."""
+        context = self._context(resource, now, str(obj["metadata"].get("uid") or ""), user)
+        admission.prepare_create(obj, _gvk(resource), context, has_status=resource.has_status)
+
+    def prepare_update(self, resource: Resource, old: Object, new: Object, subresource: str, *, now: str) -> None:
+        """Carry over what an update through this path may not change; count the generation. Raises ApiError."""
+        context = self._context(resource, now, "", None)
+        admission.prepare_update(old, new, _gvk(resource), subresource, context, has_status=resource.has_status)
 
     def validate(self, resource: Resource, obj: Object, old: Object | None, subresource: str) -> list[FieldCause]:
         """Every problem of an object about to be stored."""
+        if resource.custom is not None:
+            return resource.custom.validate(obj, old)
         return []
+
+    def stored(self, resource: Resource, new: Object, old: Object | None) -> None:
+        """Take note that an object was stored (`new` empty: removed)."""
+        if resource.bucket == "services":
+            if old is not None:
+                self.addresses.release(old)
+            if new:
+                self.addresses.adopt(new)
+
+    def _context(self, resource: Resource, now: str, uid: str, user: Mapping[str, Any] | None) -> Admission:
+        # What a request takes from the pool is its own until the Service is stored.
+        addresses: Addresses = self.addresses.fork() if resource.bucket == "services" else self.addresses
+        return Admission(self._lookup, addresses, self._ids.suffix, now, uid, user)
+
+
+def _gvk(resource: Resource) -> GroupVersionKind:
+    return GroupVersionKind(resource.group, resource.version, resource.kind)

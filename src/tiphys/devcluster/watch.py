@@ -71,16 +71,20 @@ class Watch:
         """Take one committed event; objects that enter or leave the selection appear and disappear."""
         if self.overflowed or self.closed:
             return
-        type_: WatchType | None = event.type
+        seen: WatchType = event.type
+        record = event.record
         if not self._everything:
-            type_ = self._as_seen(event)
-            if type_ is None:
+            found = self._as_seen(event)
+            if found is None:
                 return
+            seen = found
+            if seen == "DELETED" and event.type != "DELETED":
+                record = event.left()  # it left the selection: its last state inside, at this version
         if len(self._queue) >= self._limit:
             self.overflowed = True
             self._queue.clear()
         else:
-            self._queue.append(WatchEvent(type_, event.record, event.rv, event))
+            self._queue.append(WatchEvent(seen, record, event.rv, event))
         self._wake.set()
 
     def _as_seen(self, event: Event) -> WatchType | None:

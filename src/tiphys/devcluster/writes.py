@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,10 +44,6 @@ _VERSION_REQUIRED = frozenset(
         "validatingadmissionpolicies.admissionregistration.k8s.io",
     )
 )
-# Their status may be set by whoever creates them.
-_STATUS_ON_CREATE = frozenset(("apiservices.apiregistration.k8s.io",))
-# Spec fields that /scale and friends change are part of the main object; everything else on these paths is status.
-_MAIN_PATHS = ("", "ephemeralcontainers", "resize", "approval", "finalize")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +54,7 @@ class WriteOptions:
     dry_run: bool = False
     field_validation: str = "Warn"  # Ignore, Warn or Strict
     force: bool = False
+    user: Mapping[str, Any] | None = None  # the caller as a TokenReview shows it
 
 
 @dataclass(slots=True)
@@ -130,9 +127,7 @@ class Writer:
             while self.store.get(resource.bucket, _key(resource, namespace, metadata["name"])) is not None:
                 metadata["name"] = objectmeta.generated_name(base, self.ids)
         objectmeta.stamp_created(obj, resource, namespace, now=now, uid=self.ids.uuid())
-        if resource.has_status and resource.bucket not in _STATUS_ON_CREATE:
-            _reset_status(resource, obj)
-        warnings += self.rules.admit(resource, obj, None)
+        self.rules.prepare_create(resource, obj, now=now, user=options.user)
         causes = self.rules.validate(resource, obj, None, "")
         if causes:
             raise apierrors.invalid(resource.kind, resource.group, metadata.get("name") or "", causes)
@@ -143,6 +138,7 @@ class Writer:
             return Outcome(obj, created=True, warnings=warnings)
         stored = self.registry.stored(resource.bucket) or resource
         record = self.store.put(resource.bucket, key, convert(obj, resource, stored))
+        self.rules.stored(resource, record.obj, None)
         return Outcome(convert(record.obj, stored, resource), created=True, rv=record.rv, warnings=warnings)
 
     def _check_namespace(self, resource: Resource, namespace: str, metadata: Object) -> None:
@@ -332,16 +328,11 @@ class Writer:
         new["metadata"]["resourceVersion"] = str(record.rv)
         self.rules.default(resource, new)
         now = format_time(self.clock.now())
-        if not tracked:
-            objectmeta.carry_over(new, live)
-            _restrict(resource, new, live, subresource)
-            new = self.ownership.track(resource, live, new, manager=options.manager, subresource=subresource, now=now)
         objectmeta.carry_over(new, live)
-        _restrict(resource, new, live, subresource)
-        warnings += self.rules.admit(resource, new, live)
-        if objectmeta.has_generation(resource) and objectmeta.spec_changed(new, live, resource):
-            new["metadata"]["generation"] = int(live["metadata"].get("generation") or 0) + 1
+        if not tracked:
+            new = self.ownership.track(resource, live, new, manager=options.manager, subresource=subresource, now=now)
         causes = objectmeta.metadata_changes(new, live)
+        self.rules.prepare_update(resource, live, new, subresource, now=now)
         causes += self.rules.validate(resource, new, live, subresource)
         if causes:
             raise apierrors.invalid(resource.kind, resource.group, name, causes)
@@ -354,6 +345,7 @@ class Writer:
         if gone is not None:
             return Outcome(new, rv=gone.rv, warnings=warnings)
         written = self.store.put(resource.bucket, record.key, final)
+        self.rules.stored(resource, written.obj, record.obj)
         return Outcome(convert(written.obj, stored, resource), rv=written.rv, warnings=warnings)
 
     def change_metadata(
@@ -419,36 +411,3 @@ def _wrong_name(given: object, expected: str) -> BadRequest:
         if given
         else f"the name of the object ( based on URL) was undeterminable: name must be provided ({expected})"
     )
-
-
-def _reset_status(resource: Resource, obj: Object) -> None:
-    """Status as a create leaves it: empty for custom resources, the kind's zero value for built-in ones."""
-    if resource.custom is not None:
-        obj.pop("status", None)
-
-
-def _restrict(resource: Resource, new: Object, live: Object, subresource: str) -> None:
-    """Keep from `live` what this path may not change."""
-    if subresource == "status":
-        for key in (new.keys() | live.keys()) - {"status", "metadata", "kind", "apiVersion"}:
-            _keep(new, live, key)
-        metadata = new["metadata"]
-        for key in ("labels", "ownerReferences", "generation"):
-            _keep(metadata, live["metadata"], key)
-        if resource.custom is not None:
-            kept = {**live["metadata"]}
-            for key in ("managedFields", "resourceVersion"):
-                if key in metadata:
-                    kept[key] = metadata[key]
-                else:
-                    kept.pop(key, None)
-            new["metadata"] = kept
-    elif subresource in _MAIN_PATHS and resource.has_status and subresource != "approval":
-        _keep(new, live, "status")
-
-
-def _keep(new: Object, live: Object, key: str) -> None:
-    if key in live:
-        new[key] = live[key]
-    else:
-        new.pop(key, None)

@@ -1,0 +1,274 @@
+"""The ASGI application: HTTP in and out, authentication, health, discovery; resources are `handlers`' work."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import orjson
+
+from tiphys.apimachinery import apierrors
+from tiphys.apimachinery.apierrors import ApiError
+from tiphys.apimachinery.yamljson import dump_yaml
+from tiphys.devcluster.answers import write_event
+from tiphys.devcluster.core import Core
+from tiphys.devcluster.discovery import Discovery, version_info
+from tiphys.devcluster.handlers import Answer, Handlers, Request, WatchAnswer, not_found_path
+from tiphys.devcluster.negotiation import AggregatedForm, Query, discovery_form, object_form
+from tiphys.devcluster.openapi import OpenApi
+from tiphys.devcluster.routes import parse_object_path
+from tiphys.devcluster.status import internal, status_of, write_status
+from tiphys.devcluster.watch import Watch
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+BODY_LIMIT = 3 * 1024 * 1024
+BOOKMARK_EVERY_S = 60.0
+MAX_WATCH_S = 3600.0  # a watch without timeoutSeconds ends some time, as on the real server
+
+_JSON: Header = (b"content-type", b"application/json")
+_HEALTH = ("/healthz", "/livez", "/readyz")
+
+_log = logging.getLogger(__name__)
+
+
+class App:
+    """Serves one Core. `stop` ends the open watches so that a graceful shutdown is quick."""
+
+    def __init__(self, core: Core, *, address: str, bookmark_every_s: float = BOOKMARK_EVERY_S) -> None:
+        self._core = core
+        self._handlers = Handlers(core)
+        self._discovery = Discovery(core.registry, address)
+        self._openapi = OpenApi(core.registry)
+        self._bookmark_every_s = bookmark_every_s
+        self._watches: set[Watch] = set()
+        self._stopping = False
+
+    def stop(self) -> None:
+        """End every open watch and refuse new ones."""
+        self._stopping = True
+        for watch in tuple(self._watches):
+            watch.stop()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI entry point."""
+        if scope["type"] != "http":
+            return
+        headers = dict(scope["headers"])
+        try:
+            await self._serve(scope, headers, receive, send)
+        except ApiError as exc:
+            await _send_error(send, exc)
+        except Exception as exc:  # a bug or a failed store: said to the client, with details in the log
+            _log.exception("request failed", extra={"path": scope["path"], "method": scope["method"]})
+            await _send_error(send, internal(exc))
+
+    async def _serve(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        method: str = scope["method"]
+        if path.startswith(_HEALTH):
+            await self._health(path, send)
+            return
+        if path in ("/version", "/version/"):
+            _only_get(method)
+            await _send(send, 200, orjson.dumps(version_info()))
+            return
+        user = self._core.auth.user_of(headers.get(b"authorization", b""))
+        if user is None:
+            raise apierrors.unauthorized()
+        object_path = parse_object_path(path)
+        if object_path is None:
+            _only_get(method)
+            await self._document(path, headers, send)
+            return
+        request = Request(
+            method="GET" if method == "HEAD" else method,
+            path=object_path,
+            query=Query(scope["query_string"]),
+            user=user,
+            accept=headers.get(b"accept", b"").decode("latin-1"),
+            content_type=headers.get(b"content-type", b"").decode("latin-1"),
+            user_agent=headers.get(b"user-agent", b"").decode("latin-1"),
+        )
+        if method in ("POST", "PUT", "PATCH", "DELETE"):
+            request.body = await _read_body(receive)
+        if not object_path.name and object_path.plural == "watch":
+            raise not_found_path()
+        answer = await self._handlers.handle(request)
+        if isinstance(answer, WatchAnswer):
+            await self._stream(answer, receive, send)
+            return
+        await self._answer(request, answer, send)
+
+    async def _answer(self, request: Request, answer: Answer, send: Send) -> None:
+        extra: list[Header] = [(b"warning", _warning(text)) for text in dict.fromkeys(answer.warnings)]
+        if request.accept and answer.content_type == "application/json" and object_form(request.accept)[1]:
+            body = dump_yaml(orjson.loads(answer.body)).encode()
+            await _send(send, answer.code, body, (b"content-type", b"application/yaml"), extra)
+            return
+        await _send(send, answer.code, answer.body, (b"content-type", answer.content_type.encode()), extra)
+
+    # ---- documents ----
+
+    async def _health(self, path: str, send: Send) -> None:
+        failure = self._core.store.failure
+        if failure is not None:
+            await _send(send, 500, b"[-]store failed\n", (b"content-type", b"text/plain; charset=utf-8"))
+            return
+        await _send(send, 200, b"ok", (b"content-type", b"text/plain; charset=utf-8"))
+
+    async def _document(self, path: str, headers: dict[bytes, bytes], send: Send) -> None:
+        parts = path.strip("/").split("/")
+        body: bytes | None = None
+        if parts == [""]:
+            body = orjson.dumps(
+                {"paths": ["/api", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]}
+            )
+        elif parts in (["api"], ["apis"]):
+            form = discovery_form(headers.get(b"accept", b"").decode("latin-1"))
+            if form is not AggregatedForm.NONE:
+                await self._aggregated("/" + parts[0], form, headers, send)
+                return
+            body = self._discovery.core_versions() if parts == ["api"] else self._discovery.group_list()
+        elif parts[0] == "api" and len(parts) == 2:
+            body = self._discovery.resource_list("", parts[1])
+        elif parts[0] == "apis" and len(parts) == 2:
+            body = self._discovery.group(parts[1])
+        elif parts[0] == "apis" and len(parts) == 3:
+            body = self._discovery.resource_list(parts[1], parts[2])
+        elif parts == ["openapi", "v3"]:
+            body = self._openapi.index()
+        elif parts[:2] == ["openapi", "v3"]:
+            body = self._openapi.document("/".join(parts[2:]))
+        if body is None:
+            raise not_found_path()
+        await _send(send, 200, body)
+
+    async def _aggregated(self, root: str, form: AggregatedForm, headers: dict[bytes, bytes], send: Send) -> None:
+        body, etag = self._discovery.aggregated(root, form)
+        kind = f"application/json;g=apidiscovery.k8s.io;v={form.value};as=APIGroupDiscoveryList".encode()
+        extra: list[Header] = [(b"etag", etag.encode()), (b"vary", b"Accept")]
+        if headers.get(b"if-none-match") == etag.encode():
+            await _send(send, 304, b"", (b"content-type", kind), extra)
+            return
+        await _send(send, 200, body, (b"content-type", kind), extra)
+
+    # ---- watches ----
+
+    async def _stream(self, answer: WatchAnswer, receive: Receive, send: Send) -> None:
+        """Send events until the client leaves, the time is over, or the watch falls behind."""
+        await send({"type": "http.response.start", "status": 200, "headers": [_JSON]})
+        if answer.error is not None:
+            await _send_watch_error(send, answer.error)
+            return
+        watch = answer.watch
+        self._watches.add(watch)
+        if self._stopping:
+            watch.stop()
+        loop = asyncio.get_running_loop()
+        end = loop.call_later(answer.timeout_s or MAX_WATCH_S, watch.stop)
+        try:
+            async with asyncio.TaskGroup() as group:
+                leaving = group.create_task(_until_left(receive, watch))
+                if answer.bookmarks:
+                    bookmarks = group.create_task(self._send_bookmarks(watch))
+                try:
+                    await self._send_events(answer, send)
+                finally:
+                    leaving.cancel()
+                    if answer.bookmarks:
+                        bookmarks.cancel()
+        finally:
+            end.cancel()
+            watch.stop()
+            self._watches.discard(watch)
+
+    async def _send_events(self, answer: WatchAnswer, send: Send) -> None:
+        first = True
+        while True:
+            try:
+                events = await answer.watch.take()
+            except ApiError as exc:
+                await _send_watch_error(send, exc)
+                return
+            if not events:
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                return
+            if answer.view.form.value == "Table":
+                answer.view = answer.view._replace(now=self._core.clock.now())
+            lines = []
+            for event in events:
+                lines.append(write_event(answer.view, event, first=first))
+                first = False
+            await send({"type": "http.response.body", "body": b"".join(lines), "more_body": True})
+
+    async def _send_bookmarks(self, watch: Watch) -> None:
+        while not watch.closed:
+            await self._core.clock.sleep(self._bookmark_every_s)
+            watch.poke_bookmark()
+
+
+def _only_get(method: str) -> None:
+    if method not in ("GET", "HEAD"):
+        raise apierrors.MethodNotAllowed("the server does not allow this method on the requested resource")
+
+
+async def _until_left(receive: Receive, watch: Watch) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            watch.stop()
+            return
+
+
+async def _read_body(receive: Receive) -> bytes:
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body"):
+        return body
+    parts = [body]
+    size = len(body)
+    while message.get("more_body"):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise apierrors.bad_request("the client left before the body was complete")
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > BODY_LIMIT:
+            raise apierrors.request_too_large(f"limit is {BODY_LIMIT}")
+    return b"".join(parts)
+
+
+def _warning(text: str) -> bytes:
+    shown = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+    return f'299 - "{shown}"'.encode()
+
+
+async def _send(
+    send: Send, code: int, body: bytes, content_type: Header = _JSON, extra: list[Header] | None = None
+) -> None:
+    headers: list[Header] = [content_type, (b"content-length", b"%d" % len(body))]
+    if extra:
+        headers += extra
+    await send({"type": "http.response.start", "status": code, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _send_error(send: Send, error: ApiError) -> None:
+    extra: list[Header] = []
+    if error.retry_after_s:
+        extra.append((b"retry-after", b"%d" % int(error.retry_after_s)))
+    if error.code == 401:
+        extra.append((b"www-authenticate", b'Bearer realm="kubernetes"'))
+    await _send(send, error.code, write_status(error), _JSON, extra)
+
+
+async def _send_watch_error(send: Send, error: ApiError) -> None:
+    line = orjson.dumps({"type": "ERROR", "object": status_of(error)}) + b"\n"
+    await send({"type": "http.response.body", "body": line, "more_body": False})

@@ -1,0 +1,77 @@
+"""Core: the parts of the embedded cluster joined together, without HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tiphys.apimachinery.mergeschema import MergeSchemas
+from tiphys.devcluster.auth import Authenticator
+from tiphys.devcluster.background import Background
+from tiphys.devcluster.bootstrap import create_missing
+from tiphys.devcluster.crds import Definitions
+from tiphys.devcluster.garbage import GarbageCollector
+from tiphys.devcluster.namespaces import Namespaces
+from tiphys.devcluster.ownership import Ownership
+from tiphys.devcluster.resources import builtin_registry
+from tiphys.devcluster.store import Store
+from tiphys.devcluster.strategy import Rules
+from tiphys.devcluster.writes import Writer
+from tiphys.runtime.clock import Clock
+from tiphys.runtime.ids import Ids
+from tiphys.runtime.secret import Secret
+
+
+class Core:
+    """Store, rules, and what the server does by itself. `start` needs a running event loop."""
+
+    def __init__(
+        self, *, store: Store, clock: Clock, ids: Ids, ca_pem: str, admin_token: Secret, signing_key: Secret
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        self.ids = ids
+        self.registry = builtin_registry()
+        merge_schemas = MergeSchemas.builtin()
+        self.rules = Rules(store=store, registry=self.registry, ids=ids)
+        self.writer = Writer(
+            store=store,
+            registry=self.registry,
+            rules=self.rules,
+            ownership=Ownership(self.registry, merge_schemas),
+            clock=clock,
+            ids=ids,
+        )
+        self.auth = Authenticator(admin_token=admin_token, signing_key=signing_key, lookup=self._uid_of, clock=clock)
+        self.background = Background()
+        self._definitions = Definitions(
+            store=store,
+            registry=self.registry,
+            writer=self.writer,
+            background=self.background,
+            merge_schemas=merge_schemas,
+        )
+        self._garbage = GarbageCollector(
+            store=store, registry=self.registry, writer=self.writer, background=self.background
+        )
+        self._namespaces = Namespaces(
+            store=store, registry=self.registry, writer=self.writer, background=self.background, ca_pem=ca_pem
+        )
+
+    def start(self, *, address: str, port: int) -> None:
+        """Serve stored definitions, create what every cluster has, begin to follow changes.
+
+        Definitions come first: the others walk over every kind there is.
+        """
+        self.store.bind(asyncio.get_running_loop())
+        self._definitions.start()
+        create_missing(self.writer, self.registry, address=address, port=port)
+        self._garbage.start()
+        self._namespaces.start()
+
+    def stop(self) -> None:
+        """Do nothing more by itself."""
+        self.background.stop()
+
+    def _uid_of(self, bucket: str, namespace: str, name: str) -> str | None:
+        record = self.store.get(bucket, f"{namespace}/{name}")
+        return record.uid if record is not None else None

@@ -1,0 +1,439 @@
+"""Handlers: one request on a resource, from its path and method to an answer. Knows no ASGI."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from tiphys.apimachinery import apierrors
+from tiphys.apimachinery.apierrors import ApiError, BadRequest, MethodNotAllowed, NotFound
+from tiphys.apimachinery.names import GroupVersionKind
+from tiphys.apimachinery.yamljson import YamlError, load_one
+from tiphys.devcluster import answers, deletion, subresources
+from tiphys.devcluster.answers import View
+from tiphys.devcluster.auth import User
+from tiphys.devcluster.bodies import read_object
+from tiphys.devcluster.conversion import convert
+from tiphys.devcluster.core import Core
+from tiphys.devcluster.decode import decode_body, decode_options, field_validation
+from tiphys.devcluster.deletion import Deleted, parse_delete_options
+from tiphys.devcluster.namespaces import finalize
+from tiphys.devcluster.negotiation import Query, object_form, patch_type
+from tiphys.devcluster.patches import PatchRequest
+from tiphys.devcluster.reads import ListOptions, fetch, list_page, parse_version
+from tiphys.devcluster.resources import Resource
+from tiphys.devcluster.reviews import answer_review
+from tiphys.devcluster.routes import ObjectPath
+from tiphys.devcluster.selecting import Selection
+from tiphys.devcluster.store import Record
+from tiphys.devcluster.watch import Watch
+from tiphys.devcluster.writes import Outcome, WriteOptions
+from tiphys.runtime.clock import format_time
+
+Object = dict[str, Any]
+
+NEVER_CALLED = (
+    "the embedded cluster stores this object but never calls it: requests are neither changed nor refused by it"
+)
+RULES_NOT_EVALUATED = "the embedded cluster did not evaluate the x-kubernetes-validations rules of this kind"
+_REVIEW_GROUPS = ("authentication.k8s.io", "authorization.k8s.io")
+
+
+@dataclass(slots=True)
+class Request:
+    """One request on a resource."""
+
+    method: str
+    path: ObjectPath
+    query: Query
+    user: User
+    accept: str = ""
+    content_type: str = ""
+    user_agent: str = ""
+    body: bytes = b""
+
+
+@dataclass(slots=True)
+class Answer:
+    """A whole answer. `warnings` become Warning headers."""
+
+    code: int
+    body: bytes
+    content_type: str = "application/json"
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class WatchAnswer:
+    """A stream of events to be sent until the client leaves or `timeout_s` has passed."""
+
+    watch: Watch
+    view: View
+    bookmarks: bool
+    timeout_s: float | None
+    error: ApiError | None = None  # sent as the only event: the version asked for is too old
+
+
+def not_found_path() -> NotFound:
+    """404 of a path nothing is served at."""
+    return NotFound("the server could not find the requested resource")
+
+
+def _not_allowed() -> MethodNotAllowed:
+    return MethodNotAllowed("the server does not allow this method on the requested resource")
+
+
+class Handlers:
+    """Answers requests on resources. Raises ApiError for everything that is refused."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def handle(self, request: Request) -> Answer | WatchAnswer:
+        """The answer, once what it says is committed."""
+        path = request.path
+        resource = self._core.registry.lookup(path.group, path.version, path.plural)
+        if resource is None or (path.namespace and not resource.namespaced):
+            raise not_found_path()
+        if path.name and resource.namespaced and not path.namespace:
+            raise not_found_path()
+        if path.subresource:
+            return await self._subresource(resource, request)
+        if path.name:
+            return await self._object(resource, request)
+        return await self._collection(resource, request)
+
+    # ---- collections ----
+
+    async def _collection(self, resource: Resource, request: Request) -> Answer | WatchAnswer:
+        method = request.method
+        if method == "GET":
+            if request.query.flag("watch"):
+                return await self._watch(resource, request)
+            self._allow(resource, "list")
+            return await self._list(resource, request)
+        if method == "POST":
+            self._allow(resource, "create")
+            return await self._create(resource, request)
+        if method == "DELETE":
+            self._allow(resource, "deletecollection")
+            return await self._delete_collection(resource, request)
+        raise _not_allowed()
+
+    @staticmethod
+    def _allow(resource: Resource, verb: str) -> None:
+        if verb not in resource.verbs:
+            raise _not_allowed()
+
+    def _selection(self, resource: Resource, request: Request) -> Selection:
+        namespace = request.path.namespace or None
+        query = request.query
+        return Selection(resource, namespace, query.text("labelSelector"), query.text("fieldSelector"))
+
+    def _view(self, resource: Resource, request: Request) -> View:
+        form, _ = object_form(request.accept)
+        stored = self._core.registry.stored(resource.bucket) or resource
+        include = request.query.text("includeObject") or "Metadata"
+        return View(resource, stored, form, include, self._core.clock.now())
+
+    async def _list(self, resource: Resource, request: Request) -> Answer:
+        options = ListOptions.parse(request.query, watch=False)
+        selection = self._selection(resource, request)
+        page = await list_page(self._core.store, resource, selection, options)
+        warnings = _deprecation(resource)
+        return Answer(200, answers.write_list(self._view(resource, request), page), warnings=warnings)
+
+    async def _watch(self, resource: Resource, request: Request) -> WatchAnswer:
+        self._allow(resource, "watch")
+        options = ListOptions.parse(request.query, watch=True)
+        selection = self._selection(resource, request)
+        if request.path.name:
+            selection.name = request.path.name
+        store = self._core.store
+        await store.committed(store.bucket_rv(resource.bucket))
+        version = parse_version(options.resource_version)
+        watch = Watch(store, resource.bucket, selection)
+        answer = WatchAnswer(watch, self._view(resource, request), options.allow_bookmarks, options.timeout_s)
+        initial = options.send_initial_events is True or (options.send_initial_events is None and version == 0)
+        try:
+            if version > store.last_rv:
+                raise apierrors.Timeout(f"Too large resource version: {version}, current: {store.committed_rv}")
+            if not initial and version == 0:
+                version = store.committed_rv
+            mark_end = options.send_initial_events is True and options.allow_bookmarks
+            watch.start(version, initial=initial, mark_end=mark_end)
+        except apierrors.Expired as exc:
+            answer.error = exc
+        return answer
+
+    async def _create(self, resource: Resource, request: Request) -> Answer:
+        if resource.group in _REVIEW_GROUPS and not resource.is_stored:
+            return self._review(resource, request)
+        if resource.plural == "bindings":
+            return await self._bind(resource, request, "")
+        validation = field_validation(request.query.text("fieldValidation"), options_kind="CreateOptions")
+        obj, warnings = read_object(self._core.rules, resource, request.body, request.content_type, validation)
+        options = self._options(request, validation)
+        outcome = self._core.writer.create(resource, request.path.namespace, obj, options, warnings=warnings)
+        return await self._written(resource, request, outcome)
+
+    async def _delete_collection(self, resource: Resource, request: Request) -> Answer:
+        options = parse_delete_options(
+            decode_options(request.body, request.content_type), request.query, dry_run=self._dry_run(request)
+        )
+        list_options = ListOptions.parse(request.query, watch=False)
+        page = await list_page(self._core.store, resource, self._selection(resource, request), list_options)
+        stored = self._core.registry.stored(resource.bucket) or resource
+        last = 0
+        for record in page.records:
+            current = self._core.store.get(resource.bucket, record.key)
+            if current is not None:
+                done = deletion.delete(self._core.store, stored, current, options, self._core.clock)
+                last = max(last, done.rv)
+                if done.gone and done.rv:
+                    self._core.rules.stored(resource, {}, record.obj)
+        await self._core.store.committed(last)
+        return Answer(200, answers.write_list(self._view(resource, request), page))
+
+    # ---- one object ----
+
+    async def _object(self, resource: Resource, request: Request) -> Answer | WatchAnswer:
+        method, path = request.method, request.path
+        if method == "GET":
+            if request.query.flag("watch"):
+                return await self._watch(resource, request)
+            self._allow(resource, "get")
+            record = await fetch(self._core.store, resource, path.namespace, path.name)
+            body = answers.write_record(self._view(resource, request), record)
+            return Answer(200, body, warnings=_deprecation(resource))
+        if method == "PUT":
+            self._allow(resource, "update")
+            return await self._written(resource, request, self._replace(resource, request))
+        if method == "PATCH":
+            self._allow(resource, "patch")
+            return await self._written(resource, request, self._patch(resource, request))
+        if method == "DELETE":
+            self._allow(resource, "delete")
+            return await self._delete(resource, request)
+        raise _not_allowed()
+
+    def _replace(self, resource: Resource, request: Request) -> Outcome:
+        path = request.path
+        validation = field_validation(request.query.text("fieldValidation"), options_kind="UpdateOptions")
+        obj, warnings = read_object(self._core.rules, resource, request.body, request.content_type, validation)
+        return self._core.writer.replace(
+            resource,
+            path.namespace,
+            path.name,
+            obj,
+            self._options(request, validation),
+            subresource=path.subresource,
+            warnings=warnings,
+        )
+
+    def _patch(self, resource: Resource, request: Request) -> Outcome:
+        path = request.path
+        validation = field_validation(request.query.text("fieldValidation"), options_kind="PatchOptions")
+        patch = self._read_patch(resource, request)
+        return self._core.writer.patch(
+            resource,
+            path.namespace,
+            path.name,
+            patch,
+            self._options(request, validation, apply=patch.kind == "apply"),
+            subresource=path.subresource,
+        )
+
+    def _read_patch(self, resource: Resource, request: Request) -> PatchRequest:
+        kind = patch_type(request.content_type, custom=resource.custom is not None)
+        if kind == "apply":
+            if not request.query.text("fieldManager"):
+                cause = apierrors.required("fieldManager", "is required for apply patch")
+                raise apierrors.invalid("PatchOptions", "meta.k8s.io", "", [cause])
+            try:
+                return PatchRequest("apply", load_one(request.body), request.body)
+            except YamlError as exc:
+                raise BadRequest(f"error decoding YAML: {exc.problem}") from None
+        if request.query.flag("force"):
+            cause = apierrors.forbidden_value("force", "may not be specified for non-apply patch")
+            raise apierrors.invalid("PatchOptions", "meta.k8s.io", "", [cause])
+        try:
+            return PatchRequest(kind, orjson.loads(request.body), request.body)  # type: ignore[arg-type]
+        except orjson.JSONDecodeError as exc:
+            raise BadRequest(f"error decoding patch: {exc}") from None
+
+    async def _delete(self, resource: Resource, request: Request) -> Answer:
+        options = parse_delete_options(
+            decode_options(request.body, request.content_type), request.query, dry_run=self._dry_run(request)
+        )
+        record = await fetch(self._core.store, resource, request.path.namespace, request.path.name)
+        stored = self._core.registry.stored(resource.bucket) or resource
+        done = deletion.delete(self._core.store, stored, record, options, self._core.clock)
+        if done.gone and done.rv:
+            self._core.rules.stored(resource, {}, record.obj)
+        return await self._deleted(resource, request, done)
+
+    async def _deleted(self, resource: Resource, request: Request, done: Deleted) -> Answer:
+        await self._core.store.committed(done.rv)
+        warnings = list(done.warnings)
+        if done.obj is None:
+            return Answer(200, orjson.dumps(_success(resource, done.record)), warnings=warnings)
+        view = self._view(resource, request)
+        return Answer(200, answers.write_object(view, convert(done.obj, view.stored, resource)), warnings=warnings)
+
+    # ---- answers to writes ----
+
+    def _dry_run(self, request: Request) -> bool:
+        asked = request.query.texts("dryRun")
+        for one in asked:
+            if one not in ("", "All"):
+                cause = apierrors.not_supported("dryRun", one, ("All",))
+                raise apierrors.invalid("CreateOptions", "meta.k8s.io", "", [cause])
+        return "All" in asked
+
+    def _options(self, request: Request, validation: str, *, apply: bool = False) -> WriteOptions:
+        manager = request.query.text("fieldManager") or request.user_agent.partition("/")[0][:128] or "unknown"
+        return WriteOptions(
+            manager=manager,
+            dry_run=self._dry_run(request),
+            field_validation=validation,
+            force=apply and request.query.flag("force"),
+            user=request.user.to_json(),
+        )
+
+    async def _written(self, resource: Resource, request: Request, outcome: Outcome) -> Answer:
+        await self._core.store.committed(outcome.rv)
+        body = answers.write_object(self._view(resource, request), outcome.obj)
+        warnings = outcome.warnings + _deprecation(resource) + _advice(resource, outcome.obj)
+        return Answer(201 if outcome.created else 200, body, warnings=warnings)
+
+    # ---- reviews ----
+
+    def _review(self, resource: Resource, request: Request) -> Answer:
+        expected = GroupVersionKind(resource.group, resource.version, resource.kind)
+        obj = decode_body(request.body, request.content_type, expected).obj
+        now = format_time(self._core.clock.now())
+        answer = answer_review(
+            resource.kind,
+            obj,
+            user=request.user,
+            namespace=request.path.namespace,
+            auth=self._core.auth,
+            now=now,
+        )
+        return Answer(201, orjson.dumps(answer))
+
+    # ---- subresources ----
+
+    async def _subresource(self, resource: Resource, request: Request) -> Answer | WatchAnswer:
+        path = request.path
+        known = resource.subresources.get(path.subresource)
+        if known is None:
+            raise not_found_path()
+        refused = subresources.refusal(path.subresource)
+        if refused is not None:
+            raise refused
+        verb = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}.get(
+            request.method
+        )
+        if verb not in known.verbs:
+            raise _not_allowed()
+        if path.subresource == "scale":
+            return await self._scale(resource, request)
+        if path.subresource == "finalize":
+            return await self._finalize(resource, request)
+        if path.subresource == "log":
+            pod = await fetch(self._core.store, resource, path.namespace, path.name)
+            text = subresources.read_log(pod, request.query.text("container"))
+            return Answer(200, text.encode(), "text/plain")
+        if path.subresource == "eviction":
+            return await self._evict(resource, request)
+        if path.subresource == "binding":
+            return await self._bind(resource, request, path.name)
+        if path.subresource == "token":
+            return await self._token(resource, request)
+        if verb == "get":
+            record = await fetch(self._core.store, resource, path.namespace, path.name)
+            return Answer(200, answers.write_record(self._view(resource, request), record))
+        outcome = self._replace(resource, request) if verb == "update" else self._patch(resource, request)
+        return await self._written(resource, request, outcome)
+
+    async def _scale(self, resource: Resource, request: Request) -> Answer:
+        path = request.path
+        record = await fetch(self._core.store, resource, path.namespace, path.name)
+        stored = self._core.registry.stored(resource.bucket) or resource
+        current = subresources.read_scale(resource, convert(record.obj, stored, resource))
+        if request.method == "GET":
+            return Answer(200, orjson.dumps(current))
+        kind = GroupVersionKind("autoscaling", "v1", "Scale")
+        if request.method == "PUT":
+            wanted = decode_body(request.body, request.content_type, kind).obj
+        else:
+            wanted = subresources.patch_scale(current, self._read_patch(resource, request))
+        options = self._options(request, "Ignore")
+        outcome = subresources.write_scale(self._core.writer, resource, record, wanted, options)
+        await self._core.store.committed(outcome.rv)
+        return Answer(200, orjson.dumps(outcome.obj), warnings=outcome.warnings)
+
+    async def _finalize(self, resource: Resource, request: Request) -> Answer:
+        record = await fetch(self._core.store, resource, "", request.path.name)
+        kind = GroupVersionKind("", "v1", "Namespace")
+        obj = decode_body(request.body, request.content_type, kind).obj
+        version = obj["metadata"].get("resourceVersion")
+        if version and version != str(record.rv):
+            raise apierrors.conflict("namespaces", "", record.name)
+        done = finalize(
+            self._core.store, self._core.writer, record, list((obj.get("spec") or {}).get("finalizers") or ())
+        )
+        await self._core.store.committed(self._core.store.bucket_rv(resource.bucket))
+        return Answer(200, orjson.dumps(done))
+
+    async def _evict(self, resource: Resource, request: Request) -> Answer:
+        record = await fetch(self._core.store, resource, request.path.namespace, request.path.name)
+        expected = GroupVersionKind("policy", "v1", "Eviction")
+        also = (GroupVersionKind("policy", "v1beta1", "Eviction"),)
+        eviction = decode_body(request.body, request.content_type, expected, also=also).obj
+        done = subresources.evict(self._core.writer, resource, record, eviction, dry_run=self._dry_run(request))
+        await self._core.store.committed(done.rv)
+        return Answer(201, orjson.dumps(_success(resource, record)))
+
+    async def _bind(self, resource: Resource, request: Request, name: str) -> Answer:
+        binding = decode_body(request.body, request.content_type, GroupVersionKind("", "v1", "Binding")).obj
+        pods = self._core.registry.lookup("", "v1", "pods")
+        assert pods is not None
+        wanted = name or str(binding["metadata"].get("name") or "")
+        record = await fetch(self._core.store, pods, request.path.namespace, wanted)
+        outcome = subresources.bind(self._core.writer, pods, record, binding, self._options(request, "Ignore"))
+        await self._core.store.committed(outcome.rv)
+        return Answer(201, orjson.dumps({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}))
+
+    async def _token(self, resource: Resource, request: Request) -> Answer:
+        record = await fetch(self._core.store, resource, request.path.namespace, request.path.name)
+        kind = GroupVersionKind("authentication.k8s.io", "v1", "TokenRequest")
+        asked = decode_body(request.body, request.content_type, kind).obj
+        return Answer(201, orjson.dumps(subresources.request_token(self._core.writer, record, asked, self._core.auth)))
+
+
+def _success(resource: Resource, record: Record) -> Object:
+    details: Object = {"name": record.name}
+    if resource.group:
+        details["group"] = resource.group
+    details["kind"] = resource.plural
+    details["uid"] = record.uid
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+
+
+def _deprecation(resource: Resource) -> list[str]:
+    return [resource.custom.deprecation] if resource.custom is not None and resource.custom.deprecation else []
+
+
+def _advice(resource: Resource, obj: Mapping[str, Any]) -> list[str]:
+    """What the embedded cluster does not do with what was just written."""
+    if resource.group == "admissionregistration.k8s.io":
+        return [NEVER_CALLED]
+    if resource.custom is not None and resource.custom.has_rules:
+        return [RULES_NOT_EVALUATED]
+    return []

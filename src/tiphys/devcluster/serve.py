@@ -1,0 +1,180 @@
+"""Serve: the embedded cluster as a running server, on a socket, over TLS.
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        await serve(ServeOptions(home=None, port=0), on_ready=lambda running: print(running.url), stop=stop)
+
+`serve` returns when `stop` is set and everything is closed. Signals are the caller's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from tiphys.devcluster.app import App
+from tiphys.devcluster.core import Core
+from tiphys.devcluster.disk import Disk, StoreError
+from tiphys.devcluster.kubeconfig import build_kubeconfig
+from tiphys.devcluster.pki import Pki, ensure_pki, write_private
+from tiphys.devcluster.store import Store
+from tiphys.runtime.clock import Clock, SystemClock
+from tiphys.runtime.ids import Ids, SystemIds
+
+DEFAULT_PORT = 16443
+GRACE_S = 3
+KEEP_ALIVE_S = 75  # pooled clients keep connections for a minute; closing earlier drops their requests at random
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """What to serve, and where.
+
+    `home` holds `store.db`, `store.lock` and `pki/`; None (with `in_memory`) keeps keys in a temporary folder and objects in
+    memory only. Port 0 takes any free one. `kubeconfig_out` is written (0600) before `on_ready` is called.
+    """
+
+    home: Path | None = None
+    name: str = "tiphys"
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    in_memory: bool = False
+    kubeconfig_out: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that answers. `core` is for code in the same process, such as the simulated controllers."""
+
+    url: str
+    port: int
+    kubeconfig: str
+    kubeconfig_path: Path | None
+    ca_path: Path
+    core: Core
+
+
+class ServeError(Exception):
+    """The server could not start or had to end; the message says what to do."""
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: signals belong to whoever runs the process."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+
+async def serve(
+    options: ServeOptions,
+    *,
+    on_ready: Callable[[Running], None],
+    stop: asyncio.Event,
+    clock: Clock | None = None,
+    ids: Ids | None = None,
+) -> None:
+    """Run the server until `stop` is set. Raises ServeError when it cannot start or its store fails."""
+    clock = clock or SystemClock()
+    ids = ids or SystemIds()
+    with contextlib.ExitStack() as stack:
+        home = options.home
+        if home is None:
+            home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tiphys-devcluster-")))
+        store = _open_store(None if options.in_memory or options.home is None else home)
+        stack.callback(store.close)
+        pki = ensure_pki(home / "pki", now=clock.now(), new_token=ids.token())
+        sock = stack.enter_context(contextlib.closing(_listen(options.host, options.port)))
+        port: int = sock.getsockname()[1]
+        core = Core(
+            store=store,
+            clock=clock,
+            ids=ids,
+            ca_pem=pki.ca_pem,
+            admin_token=pki.admin_token,
+            signing_key=pki.signing_key_pem,
+        )
+        core.start(address=options.host, port=port)
+        stack.callback(core.stop)
+        running = _describe(options, home, pki, port, core)
+        await _run(running, pki, sock, stop, on_ready)
+        if store.failure is not None:
+            raise ServeError(f"the store failed and the server stopped: {store.failure}")
+
+
+def _open_store(home: Path | None) -> Store:
+    store = Store(Disk(home) if home is not None else None)
+    try:
+        store.open()
+    except StoreError as exc:
+        raise ServeError(str(exc)) from exc
+    return store
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError as exc:
+        sock.close()
+        raise ServeError(f"cannot listen on {host} port {port}: {exc.strerror}. Choose another with --port") from exc
+    sock.setblocking(False)
+    return sock
+
+
+def _describe(options: ServeOptions, home: Path, pki: Pki, port: int, core: Core) -> Running:
+    shown = f"[{options.host}]" if ":" in options.host else options.host
+    url = f"https://{shown}:{port}"
+    kubeconfig = build_kubeconfig(name=options.name, url=url, ca_pem=pki.ca_pem, token=pki.admin_token)
+    path = options.kubeconfig_out
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_private(path, kubeconfig.encode())
+    return Running(url, port, kubeconfig, path, home / "pki" / "ca.crt", core)
+
+
+async def _run(
+    running: Running, pki: Pki, sock: socket.socket, stop: asyncio.Event, on_ready: Callable[[Running], None]
+) -> None:
+    app = App(running.core, address=running.url.removeprefix("https://"))
+    config = uvicorn.Config(
+        app,
+        ssl_certfile=pki.cert_path,
+        ssl_keyfile=pki.key_path,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        backlog=2048,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    server = _Server(config)
+    running.core.store.on_failure = lambda exc: stop.set()
+    async with asyncio.TaskGroup() as group:
+        serving = group.create_task(server.serve(sockets=[sock]))
+        stopping = group.create_task(stop.wait())
+        while not server.started and not serving.done() and not stop.is_set():
+            await asyncio.sleep(0.005)
+        if server.started:
+            on_ready(running)
+        await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+        app.stop()
+        server.should_exit = True
+        stopping.cancel()
