@@ -93,17 +93,21 @@ class LeaseLock:
         if self._seen is None or self._renewed_at is None:
             # While we hold it what we last wrote is the truth, unless the write below says otherwise.
             await self._read()
-        if self._seen is not None and not self._may_take(begun):
-            self._renewed_at = None
-            return False
-        try:
-            self._note(await self._write(self._record(begun)))
-        except (Conflict, AlreadyExists, NotFound):
-            self._renewed_at = None
-            await self._read()  # somebody was faster; see who
-            return False
-        self._renewed_at = begun
-        return True
+        for final in (False, True):
+            if self._seen is not None and not self._may_take(begun):
+                break
+            try:
+                self._note(await self._write(self._record()))
+            except (Conflict, AlreadyExists, NotFound):
+                # Somebody was faster, or only touched its metadata: see which.
+                await self._read()
+                if final or self.holder != self.identity:
+                    break
+            else:
+                self._renewed_at = begun
+                return True
+        self._renewed_at = None
+        return False
 
     async def acquire(self) -> None:
         """Return once the lease is ours. Trouble with the server is waited out."""
@@ -194,7 +198,7 @@ class LeaseLock:
         duration = spec.get("leaseDurationSeconds") or self._times.duration_s
         return now >= self._seen_at + float(duration)
 
-    def _record(self, begun: float) -> Json:
+    def _record(self) -> Json:
         now = format_micro_time(self._clock.now())
         spec = _spec(self._seen)
         transitions = int(spec.get("leaseTransitions") or 0)
