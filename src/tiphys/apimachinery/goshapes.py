@@ -37,7 +37,7 @@ _META = "apimachinery.pkg.apis.meta.v1."
 _CRD = "apiextensions-apiserver.pkg.apis.apiextensions.v1."
 _RAW_EXTENSION = "apimachinery.pkg.runtime.RawExtension"
 
-_RFC3339_UTC = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ")
+_RFC3339_UTC = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])T([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ")  # valid in any month
 _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:[.,](\d+))?(Z|[+-]\d\d:\d\d)",
 )
