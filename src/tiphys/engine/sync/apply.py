@@ -149,10 +149,14 @@ class Applier:
                 self._view.upsert(answer)
 
     async def delete(self, key: ResourceKey, version: str, *, uid: str, propagation: str) -> bool:
-        """Delete one object if it still is the one with this uid. True when it is gone at once."""
+        """Delete one object if it still is the one with this uid. True when it is gone at once.
+
+        `propagation` is foreground, background or orphan, as sync options and finalizers write it.
+        """
         resource = await self._resource(key, version)
+        policy = propagation.capitalize()
         try:
-            answer = await self._client.delete(resource, key.name, key.namespace, propagation=propagation, uid=uid)
+            answer = await self._client.delete(resource, key.name, key.namespace, propagation=policy, uid=uid)
         except NotFound:
             self._view.remove(key)
             return True
