@@ -85,7 +85,7 @@ class App:
         object_path = parse_object_path(path)
         if object_path is None:
             _only_get(method)
-            await self._document(path, headers, send)
+            await self._document(path, headers, Query(scope["query_string"]), send)
             return
         request = Request(
             method="GET" if method == "HEAD" else method,
@@ -123,7 +123,7 @@ class App:
             return
         await _send(send, 200, b"ok", (b"content-type", b"text/plain; charset=utf-8"))
 
-    async def _document(self, path: str, headers: dict[bytes, bytes], send: Send) -> None:
+    async def _document(self, path: str, headers: dict[bytes, bytes], query: Query, send: Send) -> None:
         parts = path.strip("/").split("/")
         body: bytes | None = None
         if parts == [""]:
@@ -145,10 +145,23 @@ class App:
         elif parts == ["openapi", "v3"]:
             body = self._openapi.index()
         elif parts[:2] == ["openapi", "v3"]:
-            body = self._openapi.document("/".join(parts[2:]))
+            await self._openapi_document("/".join(parts[2:]), query, send)
+            return
         if body is None:
             raise not_found_path()
         await _send(send, 200, body)
+
+    async def _openapi_document(self, path: str, query: Query, send: Send) -> None:
+        found = self._openapi.document(path)
+        if found is None:
+            raise not_found_path()
+        body, digest = found
+        extra: list[Header] = [(b"etag", f'"{digest}"'.encode()), (b"vary", b"Accept")]
+        if query.text("hash") == digest:
+            extra.append((b"cache-control", b"public, immutable, max-age=31536000"))
+        else:
+            extra.append((b"cache-control", b"no-cache, private"))
+        await _send(send, 200, body, _JSON, extra)
 
     async def _aggregated(self, root: str, form: AggregatedForm, headers: dict[bytes, bytes], send: Send) -> None:
         body, etag = self._discovery.aggregated(root, form)

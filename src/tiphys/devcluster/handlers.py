@@ -193,8 +193,6 @@ class Handlers:
             if current is not None:
                 done = deletion.delete(self._core.store, stored, current, options, self._core.clock)
                 last = max(last, done.rv)
-                if done.gone and done.rv:
-                    self._core.rules.stored(resource, {}, record.obj)
         await self._core.store.committed(last)
         return Answer(200, answers.write_list(self._view(resource, request), page))
 
@@ -272,8 +270,6 @@ class Handlers:
         record = await fetch(self._core.store, resource, request.path.namespace, request.path.name)
         stored = self._core.registry.stored(resource.bucket) or resource
         done = deletion.delete(self._core.store, stored, record, options, self._core.clock)
-        if done.gone and done.rv:
-            self._core.rules.stored(resource, {}, record.obj)
         return await self._deleted(resource, request, done)
 
     async def _deleted(self, resource: Resource, request: Request, done: Deleted) -> Answer:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tiphys.apimachinery import jsonpatch, mergepatch
-from tiphys.apimachinery.apierrors import BadRequest, request_too_large
+from tiphys.apimachinery import jsonpatch, mergepatch, patchmeta, strategicmerge
+from tiphys.apimachinery.apierrors import ApiError, BadRequest, request_too_large
+from tiphys.apimachinery.names import GroupVersionKind
 from tiphys.devcluster.resources import Resource
 
 Object = dict[str, Any]
@@ -41,6 +42,12 @@ def patched(resource: Resource, live: Object, request: PatchRequest) -> Object:
             raise jsonpatch.refusal() from None
     elif not isinstance(request.body, dict):
         raise BadRequest("error decoding patch: the body is not an object")
+    elif request.kind == "strategic":
+        schema = patchmeta.builtin().schema(GroupVersionKind(resource.group, resource.version, resource.kind))
+        try:
+            result = strategicmerge.apply(live, request.body, schema or patchmeta.UNKNOWN)
+        except strategicmerge.StrategicMergeError as exc:
+            raise ApiError(str(exc), code=exc.code, reason="" if exc.code == 500 else None) from None
     else:
         result = mergepatch.apply(live, request.body)
     if not isinstance(result, dict):

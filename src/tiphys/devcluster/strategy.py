@@ -17,7 +17,7 @@ from tiphys.devcluster.addresses import Addresses, AddressPool
 from tiphys.devcluster.admission import Admission
 from tiphys.devcluster.defaults import default_in_place
 from tiphys.devcluster.resources import Registry, Resource
-from tiphys.devcluster.store import Store
+from tiphys.devcluster.store import Event, Store
 from tiphys.runtime.ids import Ids
 
 Object = dict[str, Any]
@@ -69,6 +69,7 @@ class Rules:
         self.addresses = AddressPool()
         for record in store.scan("services"):
             self.addresses.adopt(record.obj)
+        store.watch("services", self)
 
     def decode(self, resource: Resource, raw: Mapping[str, Any]) -> Decoded:
         """`raw` as an object of the resource. Raises BadRequest on a value of the wrong type."""
@@ -119,12 +120,16 @@ class Rules:
         return []
 
     def stored(self, resource: Resource, new: Object, old: Object | None) -> None:
-        """Take note that an object was stored (`new` empty: removed)."""
+        """Take note that an object was stored."""
         if resource.bucket == "services":
             if old is not None:
                 self.addresses.release(old)
-            if new:
-                self.addresses.adopt(new)
+            self.addresses.adopt(new)
+
+    def offer(self, event: Event) -> None:
+        """Take note of the end of a Service: what it had is free again."""
+        if event.type == "DELETED":
+            self.addresses.release(event.record.obj)
 
     def _context(self, resource: Resource, now: str, uid: str, user: Mapping[str, Any] | None) -> Admission:
         # What a request takes from the pool is its own until the Service is stored.

@@ -121,7 +121,9 @@ def write_scale(writer: Writer, resource: Resource, record: Record, scale: Objec
 
 def _put(obj: Object, path: tuple[str, ...], value: int) -> None:
     for part in path[:-1]:
-        obj = obj.setdefault(part, {})
+        inner = dict(obj.get(part) or {})  # a custom object shares its parts with the live one
+        obj[part] = inner
+        obj = inner
     obj[path[-1]] = value
 
 
