@@ -13,6 +13,7 @@ import os
 import random
 import signal
 import ssl
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,9 +24,12 @@ from tests.realcluster import build
 from tests.realcluster.cluster import Cluster, running
 
 from tiphys.apimachinery import managedfields
-from tiphys.apimachinery.apierrors import Conflict
+from tiphys.apimachinery.apierrors import ApiError, Conflict
 from tiphys.apimachinery.mergeschema import MergeSchema, MergeSchemas
 from tiphys.apimachinery.names import GroupVersionKind
+from tiphys.apimachinery.schema import Schema, apply_defaults, fill, prune, unknown_field_errors
+from tiphys.apimachinery.schemastructural import structural_errors
+from tiphys.apimachinery.schemavalidation import validate
 
 SEED = int(os.environ.get("TIPHYS_APPLY_SEED", "1"))
 WRITES = int(os.environ.get("TIPHYS_APPLY_WRITES", "336"))
@@ -41,6 +45,7 @@ class Server:
     context: ssl.SSLContext
     token: str
     connection: http.client.HTTPSConnection | None = None
+    warnings: list[str] = field(default_factory=list)
 
     def send(self, method: str, path: str, body: object = None, kind: str = "application/json") -> tuple[int, Any]:
         if self.connection is None:
@@ -48,7 +53,9 @@ class Server:
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": kind, "Accept": "application/json"}
         self.connection.request(method, path, None if body is None else json.dumps(body), headers)
         answer = self.connection.getresponse()
-        return answer.status, json.loads(answer.read())
+        self.warnings = [one.split(" - ", 1)[1] for one in answer.headers.get_all("Warning") or []]
+        text = answer.read()
+        return answer.status, json.loads(text) if "json" in answer.headers.get("Content-Type", "") else text.decode()
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +248,9 @@ def random_object(rng: random.Random, kind: Kind, name: str, *, twice: bool) -> 
 def entries(obj: dict[str, Any]) -> str:
     """managedFields as text, in order, saying of times only whether there is one."""
     found = obj["metadata"].get("managedFields") or []
-    return "\n".join(json.dumps(one | ({"time": "T"} if "time" in one else {})) for one in found)
+    shown = [one | ({"time": "T"} if "time" in one else {}) for one in found]
+    # A real server writes custom objects with sorted keys, others in the order of the API.
+    return "\n".join(json.dumps(one, sort_keys=obj.get("kind") == "Thing") for one in shown)
 
 
 def sorted_entries(obj: dict[str, Any]) -> list[str]:
@@ -374,3 +383,354 @@ def test_ownership_and_values_of_random_writes_are_those_of_the_real_server(serv
     print(f"compared: {tally}")
     if WRITES >= 336:
         assert tally.fields + tally.values + tally.conflicts >= 300
+
+
+# ---- custom kinds ----
+
+ITEM = {
+    "type": "object",
+    "required": ["k"],
+    "properties": {
+        "k": {"type": "string"},
+        "p": {"type": "string", "default": "x"},
+        "v": {"type": "integer", "minimum": 0},
+        "free": {
+            "type": "object",
+            "x-kubernetes-preserve-unknown-fields": True,
+            "properties": {"n": {"type": "integer"}},
+        },
+    },
+}
+SPEC: dict[str, Any] = {
+    "size": {"type": "integer", "format": "int32", "minimum": 1, "maximum": 10, "exclusiveMaximum": True},
+    "name": {"type": "string", "minLength": 2, "maxLength": 5, "pattern": "^[a-z]+$"},
+    "mode": {"type": "string", "enum": ["A", "B"], "default": "A"},
+    "when": {"type": "string", "format": "date-time"},
+    "ip": {"type": "string", "format": "ipv4"},
+    "port": {"x-kubernetes-int-or-string": True},
+    "ratio": {"type": "number", "multipleOf": 0.5, "maximum": 2.5},
+    "flag": {"type": "boolean", "nullable": True},
+    "tags": {"type": "array", "x-kubernetes-list-type": "set", "maxItems": 3, "items": {"type": "string"}},
+    "items": {
+        "type": "array",
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["k", "p"],
+        "items": ITEM,
+    },
+    "plain": {"type": "array", "minItems": 1, "items": {"type": "object", "properties": {"a": {"type": "string"}}}},
+    "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+    "child": {
+        "type": "object",
+        "x-kubernetes-preserve-unknown-fields": True,
+        "x-kubernetes-embedded-resource": True,
+    },
+    "map": {"type": "object", "maxProperties": 2, "additionalProperties": {"type": "integer"}},
+    "objects": {
+        "type": "object",
+        "additionalProperties": {"type": "object", "properties": {"a": {"type": "string", "default": "d"}}},
+    },
+    "atom": {"type": "object", "x-kubernetes-map-type": "atomic", "properties": {"x": {"type": "integer"}}},
+    "nested": {"type": "object", "default": {}, "properties": {"z": {"type": "integer", "default": 3}}},
+    "choice": {
+        "type": "object",
+        "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}},
+        "oneOf": [{"required": ["a"]}, {"required": ["b"]}],
+    },
+    "any": {"type": "integer", "anyOf": [{"minimum": 5}, {"maximum": 2}], "allOf": [{"minimum": -5}]},
+    "nope": {"type": "string", "not": {"enum": ["bad"]}},
+}
+CUSTOM_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["spec"],
+    "properties": {
+        "spec": {"type": "object", "required": ["size"], "properties": SPEC},
+        "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+    },
+}
+GOOD: dict[str, list[Any]] = {
+    "size": [1, 5, 9],
+    "name": ["ab", "abc"],
+    "mode": ["A", "B"],
+    "when": ["2030-01-01T00:00:00Z", "2030-01-01T00:00:00.5+01:00"],
+    "ip": ["1.2.3.4"],
+    "port": [80, "http"],
+    "ratio": [0.5, 1.5],
+    "flag": [True, False, None],
+    "tags": [[], ["a"], ["a", "b"], ["b", "c", "a"]],
+    "items": [
+        [],
+        [{"k": "a"}],
+        [{"k": "a", "v": 1}, {"k": "b"}],
+        [{"k": "b", "p": "y"}, {"k": "a", "v": 2, "free": {"n": 1, "m": [1, {"o": True}]}}],
+        [{"k": "a", "free": {"m": 1}}, {"k": "a", "p": "y", "v": 3}],
+    ],
+    "plain": [[{"a": "1"}], [{"a": "1"}, {}]],
+    "free": [{}, {"a": 1}, {"a": True, "b": {"c": [1, 2]}}, {"b": {"d": "x"}}, {"b": [1]}, {"a": {"e": None}}],
+    "child": [
+        {"apiVersion": "v1", "kind": "Pod"},
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x", "labels": {"a": "b"}}, "spec": {"y": 1}},
+    ],
+    "map": [{}, {"a": 1}, {"a": 2, "b": 1}],
+    "objects": [{}, {"a": {}}, {"a": {"a": "1"}, "b": {}}],
+    "atom": [{}, {"x": 1}, {"x": 2}],
+    "nested": [{}, {"z": 4}],
+    "choice": [{"a": 1}, {"b": 1}],
+    "any": [1, 6],
+    "nope": ["good"],
+}
+BAD: dict[str, list[Any]] = {
+    "size": [0, 10, 3000000000, "x", 1.5, None, True],
+    "name": ["a", "abcdef", "A1", 1, None, ["x"], ""],
+    "mode": ["C", 1, None, ""],
+    "when": ["yesterday", 5, ""],
+    "ip": ["1.2.3", "::1"],
+    "port": [True, 1.5, {}, None],
+    "ratio": [0.3, 3.5, "1", True, 2],
+    "flag": ["true", 1],
+    "tags": [["a", "a"], ["a", "b", "c", "d"], "x", [1], [None], ["a", "a", "a"]],
+    "items": [[{"k": "a"}, {"k": "a", "v": -1}], [{}], [{"k": 1}], ["x"], {}, [{"k": "a", "u": 1}], [None]],
+    "plain": [[], [{"a": 1, "u": 1}], [None], [[]]],
+    "free": ["x", [1], None],
+    "child": [{}, {"kind": "A B", "apiVersion": ""}, {"kind": "", "apiVersion": "a/b/c"}],
+    "map": [{"a": "x"}, {"a": 1, "b": 2, "c": 3}, [], {"a": None}],
+    "objects": [{"a": None}, {"a": {"u": 1}}, {"a": 1}],
+    "atom": [{"x": "y", "u": {"v": 1}}, []],
+    "nested": [{"z": "y"}, None, {"u": [1]}],
+    "choice": [{}, {"a": 1, "b": 2}, {"a": "x"}, 5],
+    "any": [3, -7, "x"],
+    "nope": ["bad", 5],
+    "unknown": [1, {"a": 1}, [{"b": 1}]],
+}
+
+
+def random_custom(rng: random.Random, name: str, badness: float) -> dict[str, Any]:
+    spec: dict[str, Any] = {}
+    for key in [*GOOD, "unknown"]:
+        if rng.random() < badness:
+            spec[key] = rng.choice(BAD[key])
+        elif key in GOOD and (key == "size" or rng.random() < 0.4):
+            spec[key] = rng.choice(GOOD[key])
+    out: dict[str, Any] = {
+        "apiVersion": "x.io/v1",
+        "kind": "Thing",
+        "metadata": random_metadata(rng, name),
+        "spec": spec,
+    }
+    if rng.random() < 0.2:
+        out["status"] = {"a": rng.choice([1, 2])}
+    if rng.random() < badness:
+        out["unknown"] = 1
+    if rng.random() < badness / 4:
+        out["spec"] = rng.choice([None, "x", []])
+    return out
+
+
+class CustomWalk:
+    """One custom object written again and again; only what the server accepts stays."""
+
+    def __init__(self, server: Server, rng: random.Random, name: str, tally: Tally) -> None:
+        self.server, self.rng, self.name, self.tally = server, rng, name, tally
+        self.schema = Schema(CUSTOM_SCHEMA)
+        self.merge = MergeSchemas.builtin().for_custom(CUSTOM_SCHEMA)
+        self.path = "/apis/x.io/v1/namespaces/default/things"
+        self.live: dict[str, Any] | None = None
+
+    def arguments(self, manager: str) -> dict[str, Any]:
+        reset = managedfields.reset_fields_of("x.io", "Thing", "", has_status=True)
+        return {"manager": manager, "api_version": "x.io/v1", "schema": self.merge, "now": NOW, "reset_fields": reset}
+
+    def step(self) -> None:
+        manager = self.rng.choice(MANAGERS)
+        badness = self.rng.choice([0, 0, 0.03, 0.1])
+        if self.rng.random() < 0.5:
+            self.apply(manager, random_custom(self.rng, self.name, badness / 3))
+        else:
+            self.write(manager, random_custom(self.rng, self.name, badness))
+
+    def write(self, manager: str, new: dict[str, Any]) -> None:
+        query = f"fieldManager={manager}&fieldValidation=Warn"
+        if self.live is None:
+            status, answer = self.server.send("POST", f"{self.path}?{query}", new)
+        else:
+            new["metadata"]["resourceVersion"] = self.live["metadata"]["resourceVersion"]
+            status, answer = self.server.send("PUT", f"{self.path}/{self.name}?{query}", new)
+        said = json.dumps([self.live, new, answer])
+        pruned, unknown = prune(new, self.schema)
+        warnings = sorted(go_unquote(one) for one in self.server.warnings)
+        assert sorted(unknown_field_errors(unknown)) == warnings, said
+        self.settle(manager, fill(pruned, self.schema), status, answer, said)
+
+    def settle(self, manager: str, new: dict[str, Any], status: int, answer: dict[str, Any], said: str) -> None:
+        found = self.problems(new)
+        if found or status == 422:
+            assert status == 422, said + str(found)
+            wanted = {(one["reason"], one.get("message"), one["field"]) for one in answer["details"]["causes"]}
+            assert found == wanted, said
+            self.tally.conflicts += 1
+            return
+        assert status in (200, 201), said
+        assert new["spec"] == answer["spec"], said
+        self.tally.values += 1
+        # The type of metadata is the server's own, which drops what is empty there.
+        metadata = {key: value for key, value in answer["metadata"].items() if key != "managedFields"}
+        fields = managedfields.update(self.live, new | {"metadata": metadata}, **self.arguments(manager))
+        assert sorted_entries({"kind": "Thing", "metadata": {"managedFields": fields}}) == sorted_entries(answer), said
+        self.tally.fields += 1
+        self.live = answer
+
+    def problems(self, new: dict[str, Any]) -> set[tuple[str, str, str]]:
+        old = self.live
+        if old is not None and "status" in old:
+            new = new | {"status": old["status"]}
+        else:
+            new = {key: value for key, value in new.items() if key != "status"}
+        return {(one.reason, one.message, one.field) for one in validate(new, self.schema, old=old)}
+
+    def apply(self, manager: str, config: dict[str, Any]) -> None:
+        force = self.rng.random() < 0.5
+        path = f"{self.path}/{self.name}?fieldManager={manager}&force={'true' if force else 'false'}"
+        status, answer = self.server.send("PATCH", path, config, "application/apply-patch+yaml")
+        said = json.dumps([self.live, config, answer])
+        try:
+            new = managedfields.apply(self.live, config, force=force, **self.arguments(manager))
+        except ApiError as exc:
+            self.compare_error(exc, status, answer, said)
+            return
+        entries_ = new["metadata"].pop("managedFields", [])
+        new = apply_defaults(new, self.schema)
+        if status == 422 or self.problems(new):
+            found = self.problems(new)
+            wanted = {(one["reason"], one.get("message"), one["field"]) for one in answer["details"]["causes"]}
+            assert found == wanted, said
+            self.tally.refused += 1
+            return
+        assert status in (200, 201), said
+        assert new["spec"] == answer["spec"], said
+        self.tally.values += 1
+        assert sorted_entries({"kind": "Thing", "metadata": {"managedFields": entries_}}) == sorted_entries(answer), (
+            said
+        )
+        self.tally.fields += 1
+        self.live = answer
+
+    def compare_error(self, found: ApiError, status: int, answer: dict[str, Any], said: str) -> None:
+        assert found.code == status, said + found.message
+        head, typed, text = found.message.partition("): ")
+        their_head, _, their_text = answer["message"].partition("): ")
+        assert head == their_head, said + found.message
+        if typed:
+            # The server goes through maps in random order and stops at the first field that is not declared.
+            theirs, ours = (one.removeprefix("errors:").split("\n") for one in (their_text, text))
+            assert {one.strip() for one in theirs} <= {one.strip() for one in ours}, said + found.message
+        else:
+            assert sorted(text.splitlines()) == sorted(their_text.splitlines()), said + found.message
+        self.tally.conflicts += 1
+
+
+def go_unquote(text: str) -> str:
+    found = json.loads(text)
+    assert isinstance(found, str)
+    return found
+
+
+def install(server: Server, schema: dict[str, Any], plural: str, kind: str) -> tuple[int, Any]:
+    version = {
+        "name": "v1",
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": schema},
+        "subresources": {"status": {}},
+    }
+    crd = {
+        "metadata": {"name": f"{plural}.x.io"},
+        "spec": {
+            "group": "x.io",
+            "scope": "Namespaced",
+            "names": {"plural": plural, "kind": kind},
+            "versions": [version],
+        },
+    }
+    return server.send("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd)
+
+
+@pytest.fixture(scope="module")
+def things(server: Server) -> Server:
+    status, answer = install(server, CUSTOM_SCHEMA, "things", "Thing")
+    assert status == 201, answer
+    deadline = time.monotonic() + 30
+    while (status := server.send("GET", "/apis/x.io/v1/namespaces/default/things")[0]) != 200:
+        assert time.monotonic() < deadline, f"the kind is not served; the last answer had status {status}"
+        time.sleep(0.1)
+    return server
+
+
+def test_custom_objects_are_pruned_defaulted_validated_and_owned_as_on_the_real_server(things: Server) -> None:
+    rng = random.Random(SEED)
+    tally = Tally()
+    for round_ in range(max(1, WRITES // 12)):
+        walk = CustomWalk(things, rng, f"t{round_}", tally)
+        for _ in range(12):
+            walk.step()
+    print(f"compared: {tally}")
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", "properties": {"a": {}}},
+        {"type": "object", "properties": {"a": {"type": "array"}}},
+        {"type": "string"},
+        {"properties": {"a": {"type": "string"}}},
+        {"type": "object", "additionalProperties": {"type": "string"}},
+        {
+            "type": "object",
+            "properties": {
+                "a": {
+                    "type": "object",
+                    "additionalProperties": {"type": "string"},
+                    "properties": {"b": {"type": "string"}},
+                }
+            },
+        },
+        {
+            "type": "object",
+            "properties": {"a": {"type": "object", "oneOf": [{"type": "object"}, {"properties": {"b": {}}}]}},
+        },
+        {"type": "object", "properties": {"a": {"type": "array", "uniqueItems": True, "items": {"type": "string"}}}},
+        {
+            "type": "object",
+            "properties": {
+                "a": {"type": "array", "x-kubernetes-list-type": "map", "items": {"type": "object", "properties": {}}}
+            },
+        },
+        {
+            "type": "object",
+            "properties": {
+                "a": {
+                    "type": "array",
+                    "x-kubernetes-list-type": "map",
+                    "x-kubernetes-list-map-keys": ["k"],
+                    "items": {"type": "object", "properties": {"k": {"type": "string"}}},
+                }
+            },
+        },
+        {"type": "object", "properties": {"a": {"type": "string", "x-kubernetes-list-type": "set"}}},
+        {"type": "object", "properties": {"a": {"type": "object", "x-kubernetes-map-type": "odd"}}},
+        {"type": "object", "properties": {"a": {"type": "wrong"}}},
+        {"type": "object", "properties": {"a": {"x-kubernetes-embedded-resource": True, "type": "object"}}},
+        {
+            "type": "object",
+            "properties": {"metadata": {"type": "object", "properties": {"labels": {"type": "object"}}}},
+        },
+        {"type": "object", "properties": {"a": {"type": "string", "pattern": "("}}},
+        {"type": "object", "properties": {"a": {"type": "integer", "not": {"type": "string", "default": 1}}}},
+        {"type": "object", "properties": {"a": {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}]}}},
+    ],
+    ids=str,
+)
+def test_faults_of_schemas_are_those_the_real_server_names(server: Server, schema: dict[str, Any]) -> None:
+    status, answer = install(server, schema, "faults", "Fault")
+    assert status == 422, answer
+    wanted = {(one["reason"], one["field"]) for one in answer["details"]["causes"]}
+    found = structural_errors(schema, "spec.validation.openAPIV3Schema", has_status=True)
+    assert {(one.reason, one.field) for one in found} == wanted, json.dumps([answer["message"], str(found)])

@@ -193,7 +193,7 @@ def _prune_entry(
         out[name] = _prune(value, declared, path, unknown)
     elif schema.preserve or keep:
         out[name] = value
-    elif schema.additional is True:
+    elif schema.additional is not None:
         out[name] = _prune_undeclared(value, path, unknown)
     else:
         unknown.append(path)
@@ -247,17 +247,19 @@ def _embedded_metadata(metadata: Any, path: str, unknown: list[str]) -> Any:
 
 
 def fill(value: Any, schema: Schema | None) -> Any:
-    """`value` without the nulls its schema forbids and with the defaults it gives.
-
-    A null that is not allowed counts as a field that is not there: it takes the default, or goes away.
-    """
-    if schema is None:
-        return value
-    return _default(_drop_nulls(value, schema), schema)
+    """`value` as decoded from a request: without the nulls its schema forbids and with the defaults it gives."""
+    return apply_defaults(drop_nulls(value, schema), schema)
 
 
 def _forbidden_null(value: Any, schema: Schema | bool | None) -> bool:
     return value is None and isinstance(schema, Schema) and not schema.nullable
+
+
+def drop_nulls(value: Any, schema: Schema | None) -> Any:
+    """`value` without nulls that are neither allowed nor have a default to take their place."""
+    if schema is None:
+        return value
+    return _drop_nulls(value, schema)
 
 
 def _drop_nulls(value: Any, schema: Schema | None) -> Any:
@@ -274,6 +276,14 @@ def _drop_nulls(value: Any, schema: Schema | None) -> Any:
         items = [_drop_nulls(child, of_items) if isinstance(child, dict | list) else child for child in value]
         return value if all(a is b for a, b in zip(items, value, strict=True)) else items
     return value
+
+
+def apply_defaults(value: Any, schema: Schema | None) -> Any:
+    """`value` with the defaults its schema gives, for fields that are not there or null where that is not allowed.
+
+    Alone, without `drop_nulls`, it is what follows a server-side apply.
+    """
+    return value if schema is None else _default(value, schema)
 
 
 def _default(value: Any, schema: Schema) -> Any:

@@ -37,12 +37,31 @@ _FORBIDDEN_NESTED: Final = (
     ("x-kubernetes-validations", "must be empty to be structural"),
 )
 
+_ALLOWED: Final = (
+    "Description Type Format Title Maximum ExclusiveMaximum Minimum ExclusiveMinimum MaxLength MinLength Pattern MaxItems"
+    " MinItems UniqueItems MultipleOf Required Items Properties ExternalDocs Example XPreserveUnknownFields XValidations"
+)
+_VENDOR: Final = {
+    "XPreserveUnknownFields": "x-kubernetes-preserve-unknown-fields",
+    "XValidations": "x-kubernetes-validations",
+}
+_AT_ROOT_WITH_STATUS: Final = {_VENDOR.get(name, name[0].lower() + name[1:]): name for name in _ALLOWED.split()}
+"""Keywords a root schema may have beside a status subresource, and the names the message has for them."""
+
 _Raw = Mapping[str, Any]
 
 
-def structural_errors(schema: _Raw, path: str) -> list[FieldCause]:
-    """Faults of an `openAPIV3Schema`, in order of their text; `path` is where it stands in the CustomResourceDefinition."""
+def structural_errors(schema: _Raw, path: str, *, has_status: bool = False) -> list[FieldCause]:
+    """Faults of an `openAPIV3Schema`, in order of their text.
+
+    `path` is where it stands in the CustomResourceDefinition: `spec.validation.openAPIV3Schema` where all versions share
+    one schema (as a single version does), else `spec.versions[0].schema.openAPIV3Schema`.
+    """
     errors: list[FieldCause] = []
+    if has_status and not _AT_ROOT_WITH_STATUS.keys() >= {name for name, value in schema.items() if value}:
+        names = " ".join(_AT_ROOT_WITH_STATUS.values())
+        text = f"only [{names}] fields are allowed at the root of the schema if the status subresource is enabled"
+        errors.append(apierrors.invalid_value(path, dict(schema), text))
     _keywords(schema, path, errors)
     _invariants(schema, path, "root", errors)
     _completeness(schema, schema, path, path, errors)
@@ -56,10 +75,7 @@ def _keywords(schema: _Raw, path: str, errors: list[FieldCause]) -> None:
     if schema.get("uniqueItems") is True:
         text = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic"
         errors.append(apierrors.forbidden_value(f"{path}.uniqueItems", text))
-    if schema.get("additionalProperties") is False:
-        text = "additionalProperties cannot be set to false"
-        errors.append(apierrors.forbidden_value(f"{path}.additionalProperties", text))
-    elif schema.get("additionalProperties") is not None and schema.get("properties"):
+    if schema.get("additionalProperties") not in (None, True) and schema.get("properties"):
         text = "additionalProperties and properties are mutual exclusive"
         errors.append(apierrors.forbidden_value(f"{path}.additionalProperties", text))
     for name in _NOT_SUPPORTED:
@@ -160,7 +176,7 @@ def _invariants(schema: _Raw, path: str, level: str, errors: list[FieldCause]) -
     for name, below in (schema.get("properties") or {}).items():
         _invariants(below, f"{path}.properties[{name}]", "field", errors)
     additional = schema.get("additionalProperties")
-    if additional:
+    if additional is not None:
         if level == "root":
             errors.append(apierrors.forbidden_value(f"{path}.additionalProperties", "must not be used at the root"))
         if isinstance(additional, Mapping):

@@ -18,6 +18,7 @@ from tiphys.apimachinery.structuredmerge import same
 
 _NONE: Final[Any] = object()
 _INT_RANGES: Final = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
+_NUMBER_FORMATS: Final = {"integer": "int64", "number": "float64"}
 _FLOAT_MAX: Final = 3.4028234663852886e38
 _KIND: Final = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 
@@ -110,6 +111,12 @@ def _type_error(value: object, schema: Schema, path: str) -> FieldCause | None:
         return None
     wanted = ",".join(schema.types)
     shown = _shown_path(path)
+    if schema.format and value is not None:
+        # With a format the formats are compared first, and a list passes for a string that has one.
+        if isinstance(value, list) and not {"number", "integer"} & set(schema.types):
+            return None
+        if not isinstance(value, str | list):
+            wanted, found = schema.format, _NUMBER_FORMATS.get(found, "")
     return apierrors.type_invalid(shown, found, f"{shown} in body must be of type {wanted}: {go_quote(found)}")
 
 
@@ -144,16 +151,21 @@ def _go_number(value: float) -> str:
 
 def _number_errors(value: float, schema: Schema, path: str) -> list[FieldCause]:
     errors: list[FieldCause] = []
-    if schema.format in _INT_RANGES:
-        low, high = _INT_RANGES[schema.format]
-        if not low <= value <= high:
-            errors.append(
-                _unplaced(f"Checked value must be of type integer with format {schema.format} in {_shown_path(path)}")
-            )
+    if schema.types == ("integer",):
+        low, high = _INT_RANGES[schema.format or "int64"]
+        if not low <= value <= high or not (isinstance(value, int) or value.is_integer()):
+            kind = f"integer with format {schema.format}" if schema.format else "integer (default format)"
+            errors.append(_unplaced(f"Checked value must be of type {kind} in {_shown_path(path)}"))
     elif schema.format == "float" and abs(value) > _FLOAT_MAX:
         errors.append(_unplaced(f"Checked value must be of type number with format float in {_shown_path(path)}"))
     factor, low_bound, high_bound = schema.multiple_of, schema.minimum, schema.maximum
-    if factor and not (value / factor).is_integer():
+    if isinstance(value, int):
+        # Bounds of whole numbers are cut to whole numbers, whatever that makes of them.
+        factor, low_bound, high_bound = (None if one is None else int(one) for one in (factor, low_bound, high_bound))
+    if factor is not None and factor <= 0:
+        text = f"factor MultipleOf declared for {_shown_path(path)} must be positive: {_go_number(factor)}"
+        errors.append(apierrors.invalid_value(_shown_path(path), factor, text))
+    elif factor is not None and not (value % factor == 0 if isinstance(value, int) else (value / factor).is_integer()):
         errors.append(_invalid(path, value, f"should be a multiple of {_go_number(factor)}"))
     if low_bound is not None and (value <= low_bound if schema.exclusive_minimum else value < low_bound):
         than = "greater than" if schema.exclusive_minimum else "greater than or equal to"

@@ -534,7 +534,7 @@ def _validate(value: Any, atom: Atom, path: str, errors: list[str]) -> None:
             declared = atom.map.fields.get(name) or atom.map.element
             if declared is None:
                 errors.append(f"{path}.{name}: field not declared in schema")
-                return
+                continue
             _validate(child, declared, f"{path}.{name}", errors)
         return
     assert atom.list is not None
