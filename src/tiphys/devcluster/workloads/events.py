@@ -1,0 +1,112 @@
+"""Writes core/v1 Events as `kubectl describe` shows them; equal ones are counted up.
+
+Telling never waits. What cannot be written is dropped: an Event is a courtesy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from typing import NamedTuple
+
+from tiphys.apimachinery import meta
+from tiphys.apimachinery.apierrors import ApiError
+from tiphys.devcluster.access import ClusterAccess
+from tiphys.devcluster.workloads.fields import Json, Obj
+from tiphys.runtime.clock import Clock, format_time
+from tiphys.runtime.ids import Ids
+
+SOURCE = "embedded-cluster"
+MAX_WAITING = 2000
+_REMEMBERED = 2048
+
+
+class Said(NamedTuple):
+    """One Event before it is written. `field` is a path in the object such as `spec.containers{web}`."""
+
+    kind: str  # Normal or Warning
+    reason: str
+    message: str
+    field: str = ""
+
+
+class _Waiting(NamedTuple):
+    involved: Json
+    said: Said
+    at: str
+
+
+class EventRecorder:
+    """Takes Events and writes them one after another in `run`."""
+
+    def __init__(self, access: ClusterAccess, *, clock: Clock, ids: Ids, enabled: bool = True) -> None:
+        self._access = access
+        self._clock = clock
+        self._ids = ids
+        self._enabled = enabled
+        self._waiting: deque[_Waiting] = deque()
+        self._wake = asyncio.Event()
+        self._written: OrderedDict[tuple[str, Said], tuple[str, int]] = OrderedDict()
+
+    def tell(self, api_version: str, kind: str, obj: Obj, said: Said) -> None:
+        """Put an Event about `obj` on its way."""
+        if not self._enabled or len(self._waiting) >= MAX_WAITING:
+            return
+        involved: Json = {
+            "kind": kind,
+            "namespace": meta.namespace(obj),
+            "name": meta.name(obj),
+            "uid": meta.uid(obj),
+            "apiVersion": api_version,
+            "resourceVersion": meta.resource_version(obj),
+        }
+        if said.field:
+            involved["fieldPath"] = said.field
+        self._waiting.append(_Waiting(involved, said, format_time(self._clock.now())))
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        while True:
+            while self._waiting:
+                await self._write(self._waiting.popleft())
+            self._wake.clear()
+            await self._wake.wait()
+
+    async def _write(self, event: _Waiting) -> None:
+        key = (str(event.involved["uid"]), event.said)
+        namespace = str(event.involved["namespace"]) or "default"
+        try:
+            known = self._written.get(key)
+            if known is not None:
+                name, count = known
+                self._written[key] = (name, count + 1)
+                body = {"count": count + 1, "lastTimestamp": event.at}
+                await self._access.patch("v1/events", namespace, name, body, field_manager=SOURCE)
+                return
+            created = await self._access.create("v1/events", namespace, self._body(event, namespace))
+        except ApiError:
+            self._written.pop(key, None)
+            return
+        self._written[key] = (meta.name(created), 1)
+        if len(self._written) > _REMEMBERED:
+            self._written.popitem(last=False)
+
+    def _body(self, event: _Waiting, namespace: str) -> Json:
+        said = event.said
+        suffix = self._ids.uuid().replace("-", "")[:16]
+        return {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": f"{event.involved['name']}.{suffix}", "namespace": namespace},
+            "involvedObject": {name: value for name, value in event.involved.items() if value},
+            "reason": said.reason,
+            "message": said.message[:1024],
+            "source": {"component": SOURCE},
+            "firstTimestamp": event.at,
+            "lastTimestamp": event.at,
+            "count": 1,
+            "type": said.kind,
+            "reportingComponent": SOURCE,
+            "reportingInstance": "",
+        }
