@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from tiphys import __version__
 from tiphys.engine.render.globs import Glob
-from tiphys.engine.render.manifests import JSON_FORM, YAML_FORM
+from tiphys.engine.render.protocol import JSON_FORM, YAML_FORM
 from tiphys.engine.render.spec import DIRECTORY, RenderSource
 from tiphys.engine.states import FileEntry, FileKind, StageError
 

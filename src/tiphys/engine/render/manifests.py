@@ -11,13 +11,9 @@ import re
 import orjson
 
 from tiphys.apimachinery.yamljson import YamlError, canonical_json, digest, load_all
+from tiphys.engine.render.protocol import JSON_FORM, MAX_OBJECTS
 
-YAML_FORM = "yaml"
-JSON_FORM = "json"
 SKIP_MARKER = b"+argocd:skip-file-rendering"
-
-MAX_OBJECTS = 50_000  # of one file, and of one source
-MAX_OUTPUT_BYTES = 64 * 1024 * 1024  # of one request
 
 # group, version, kind, namespace, name, sha256, canonical JSON
 ObjectRow = tuple[str, str, str, str, str, str, bytes]
@@ -72,8 +68,9 @@ def _as_utf8(data: bytes) -> bytes:
 
 def _yaml_documents(data: bytes, max_documents: int) -> list[tuple[int, dict[str, object]]]:
     found: list[tuple[int, dict[str, object]]] = []
+    chunks = _chunks(data, max_documents)
     try:
-        for line, chunk in _chunks(data, max_documents):
+        for line, chunk in chunks:
             try:
                 values = load_all(chunk)
             except YamlError as error:
@@ -135,7 +132,7 @@ def _has_more_objects(text: bytes) -> bool:
 
     try:
         _, end = json.JSONDecoder().raw_decode(text.decode())
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return end < len(text)
 

@@ -16,8 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tiphys.engine.render.protocol import decode
-from tiphys.engine.render.worker import PROGRESS_DIGITS, PROGRESS_FILE
+from tiphys.engine.render.protocol import PROGRESS_DIGITS, PROGRESS_FILE, decode
 from tiphys.runtime.clock import Clock
 from tiphys.runtime.files import make_private_folder, remove_tree
 from tiphys.runtime.log import SILENT, Logger

@@ -13,6 +13,15 @@ import orjson
 
 _LENGTH_BYTES = 4
 
+YAML_FORM = "yaml"
+JSON_FORM = "json"
+MAX_OBJECTS = 50_000  # of one file, and of one source
+MAX_OUTPUT_BYTES = 64 * 1024 * 1024  # JSON of one reply
+
+# The number of the file a worker is at, in decimal, in its own folder; empty between requests.
+PROGRESS_FILE = "progress"
+PROGRESS_DIGITS = 8
+
 
 def encode(header: Mapping[str, object], bodies: Sequence[bytes] = ()) -> bytes:
     """One message."""

@@ -24,8 +24,8 @@ from tiphys.engine.render.cache import (
 )
 from tiphys.engine.render.detect import detect_type, require_supported
 from tiphys.engine.render.directory import DEFAULT_MAX_BYTES, ManifestFile, directory_key, select_files
-from tiphys.engine.render.manifests import MAX_OBJECTS
 from tiphys.engine.render.pool import WorkerError, WorkerPool
+from tiphys.engine.render.protocol import MAX_OBJECTS
 from tiphys.engine.render.spec import DIRECTORY, RenderSource
 from tiphys.engine.states import FileKind, Rendered, Snapshot, SourceTree, StageError
 from tiphys.runtime.clock import Clock

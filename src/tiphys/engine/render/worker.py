@@ -10,13 +10,10 @@ from __future__ import annotations
 import os
 import resource
 
-from tiphys.engine.render.manifests import MAX_OUTPUT_BYTES, ManifestError, ObjectRow, parse_manifests
-from tiphys.engine.render.protocol import decode, encode
+from tiphys.engine.render.manifests import ManifestError, ObjectRow, parse_manifests
+from tiphys.engine.render.protocol import MAX_OUTPUT_BYTES, PROGRESS_DIGITS, PROGRESS_FILE, decode, encode
 from tiphys.engine.render.sandbox import confine
 from tiphys.runtime.frames import read_frame, write_frame
-
-PROGRESS_FILE = "progress"
-PROGRESS_DIGITS = 8
 
 _STDIN = 0
 

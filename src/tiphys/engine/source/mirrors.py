@@ -1,7 +1,7 @@
 """One bare mirror of one repository: fetched by the git program, read by libgit2.
 
 A mirror holds `refs/heads/*` and `refs/tags/*` of the remote under the same names, and its HEAD under `HEAD_REF`.
-Objects are never removed while the engine may read them; git packs them now and then.
+git packs it now and then; objects that no ref leads to any more are kept for two weeks, so old Snapshots stay readable.
 """
 
 from __future__ import annotations
