@@ -265,13 +265,14 @@ class _Compiler:
     def __init__(self, types: Mapping[str, Mapping[str, Any]]) -> None:
         self._types = types
         self._atoms: dict[str, Atom] = {}
+        self._marked: dict[str, Atom] = {}
 
     def named(self, name: str) -> Atom:
         """The atom of a named type, with everything it reaches."""
-        known = self._atoms.get(name)
+        known = self._marked.get(name)
         if known is not None:
             return known
-        atom = self._named(name)
+        atom = self._marked[name] = self._named(name)
         _mark_open(atom)
         return atom
 
