@@ -49,7 +49,7 @@ class PatchConflictError(StrategicMergeError):
 def apply(original: Mapping[str, Any] | None, patch: Mapping[str, Any], schema: PatchSchema) -> Json:
     """`original` after the strategic merge patch. Raises StrategicMergeError.
 
-    `$retainKeys` and the like inside a value that was absent before stay in the result, as upstream leaves them; the
+    `$retainKeys` and nulls inside a value that was absent before may stay in the result, as upstream leaves them; a
     server drops them when it decodes the object.
     """
     return _merge_maps(dict(original or {}), patch, schema, applying=True)
@@ -71,8 +71,11 @@ def create_three_way(
     """The patch for `current` that sets what `modified` says and removes what only `original` had.
 
     `original` is the manifest applied last (None before the first time). Fields of `current` that neither names stay.
-    Empty when there is nothing to do. Without `overwrite`, raises PatchConflictError where `current` was changed since
-    `original` in another way than the patch would; else raises StrategicMergeError only.
+    The patch is empty when there is nothing to do, but for a list that is a set (finalizers) and not sorted: then it
+    only repeats that order, and applying it changes nothing.
+
+    Without `overwrite`, raises PatchConflictError where `current` was changed since `original` in another way than the
+    patch would; else raises StrategicMergeError only.
 
     Source: strategicpatch CreateThreeWayMergePatch, as kubectl and client-go call it.
     """
