@@ -17,6 +17,8 @@ _REF: Final = "#/components/schemas/"
 _DONOR: Final = "apis/coordination.k8s.io/v1"
 _ROOTS: Final = (_META + "ObjectMeta", _META + "ListMeta", _META + "Patch")
 
+_REVIEWS: Final = ("authentication.k8s.io", "authorization.k8s.io")
+
 _API_VERSION: Final = {
     "type": "string",
     "description": (
@@ -56,7 +58,7 @@ class OpenApi:
 
     def _refresh(self) -> None:
         if not self._builtin:
-            self._builtin = documents()
+            self._builtin = {path: self._with_reviews(path, body) for path, body in documents().items()}
             self._builtin_hashes = {path: _hash(body) for path, body in self._builtin.items()}
         if self._generation == self._registry.generation:
             return
@@ -71,6 +73,21 @@ class OpenApi:
                     body = orjson.dumps(self._custom_document(custom))
                     self._documents[path] = body
                     self._hashes[path] = _hash(body)
+
+    def _with_reviews(self, path: str, body: bytes) -> bytes:
+        """The document with an operation for kinds that can only be created.
+
+        Differs: the real server has none; its clients then validate with `/openapi/v2`, which is not served here.
+        """
+        group, _, version = path.removeprefix("apis/").partition("/")
+        if group not in _REVIEWS:
+            return body
+        document = orjson.loads(body)
+        for resource in self._registry.groups()[group][version].values():
+            if "patch" not in resource.verbs:
+                url = f"/apis/{group}/{version}/{resource.plural}/{{name}}"
+                document["paths"][url] = {"patch": patch_operation(group, version, resource.kind)}
+        return orjson.dumps(document)
 
     def index(self) -> bytes:
         """`/openapi/v3`: where each document is, with the hash of its content."""
@@ -96,7 +113,10 @@ class OpenApi:
         for resource in resources:
             middle = "/namespaces/{namespace}" if resource.namespaced else ""
             url = f"/apis/{resource.group}/{resource.version}{middle}/{resource.plural}/{{name}}"
-            paths[url] = {"patch": patch_operation(resource.group, resource.version, resource.kind)}
+            operation = patch_operation(resource.group, resource.version, resource.kind)
+            # kubectl apply patches strategically where the document says it can; custom resources do not know that.
+            operation["requestBody"]["content"].pop("application/strategic-merge-patch+json", None)
+            paths[url] = {"patch": operation}
             name = _schema_name(resource)
             schemas[name] = _schema(resource)
             schemas[name + "List"] = _list_schema(resource, name)

@@ -31,6 +31,7 @@ from tiphys.runtime.ids import Ids, SystemIds
 
 DEFAULT_PORT = 16443
 GRACE_S = 3
+STARTUP_POLL_S = 0.005
 KEEP_ALIVE_S = 75  # pooled clients keep connections for a minute; closing earlier drops their requests at random
 
 _log = logging.getLogger(__name__)
@@ -108,7 +109,7 @@ async def serve(
         core.start(address=options.host, port=port)
         stack.callback(core.stop)
         running = _describe(options, home, pki, port, core)
-        await _run(running, pki, sock, stop, on_ready)
+        await _run(running, pki, sock, stop, on_ready, clock)
         if store.failure is not None:
             raise ServeError(f"the store failed and the server stopped: {store.failure}")
 
@@ -147,7 +148,12 @@ def _describe(options: ServeOptions, home: Path, pki: Pki, port: int, core: Core
 
 
 async def _run(
-    running: Running, pki: Pki, sock: socket.socket, stop: asyncio.Event, on_ready: Callable[[Running], None]
+    running: Running,
+    pki: Pki,
+    sock: socket.socket,
+    stop: asyncio.Event,
+    on_ready: Callable[[Running], None],
+    clock: Clock,
 ) -> None:
     app = App(running.core, address=running.url.removeprefix("https://"))
     config = uvicorn.Config(
@@ -166,12 +172,13 @@ async def _run(
         timeout_graceful_shutdown=GRACE_S,
     )
     server = _Server(config)
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # its warnings are about upgrades we refuse
     running.core.store.on_failure = lambda exc: stop.set()
     async with asyncio.TaskGroup() as group:
         serving = group.create_task(server.serve(sockets=[sock]))
         stopping = group.create_task(stop.wait())
         while not server.started and not serving.done() and not stop.is_set():
-            await asyncio.sleep(0.005)
+            await clock.sleep(STARTUP_POLL_S)  # uvicorn has no event for this
         if server.started:
             on_ready(running)
         await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
