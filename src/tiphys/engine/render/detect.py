@@ -41,12 +41,24 @@ def require_supported(source: RenderSource, found: str, names: Collection[str]) 
             f"{where}: source type {found}{why} is not supported yet; "
             "commit the rendered manifests, or set `directory: {}` on the source to read its files as they are"
         )
-    overrides = sorted(name for name in names if name.startswith(_OVERRIDE_PREFIX) and name.endswith(".yaml"))
-    if overrides:
-        raise _unsupported(
-            f"{where}/{overrides[0]}: parameter override files are not supported yet; "
-            "put its content into spec.source and remove the file"
-        )
+
+
+def override_files(names: Collection[str]) -> tuple[str, ...]:
+    """Files in the source's path that change the source of all applications or of one, sorted."""
+    return tuple(sorted(name for name in names if name.startswith(_OVERRIDE_PREFIX) and name.endswith(".yaml")))
+
+
+def refuse_overrides(source: RenderSource, overrides: Collection[str], app_name: str) -> None:
+    """Raise StageError when one of these override files is meant for the application named so.
+
+    Source: compat 1.2 "Param override files".
+    """
+    for name in (f"{_OVERRIDE_PREFIX}.yaml", f"{_OVERRIDE_PREFIX}-{app_name}.yaml"):
+        if name in overrides:
+            raise _unsupported(
+                f"{source.path or '.'}/{name}: parameter override files are not supported yet; "
+                "put its content into spec.source and remove the file"
+            )
 
 
 def _unsupported(message: str) -> StageError:

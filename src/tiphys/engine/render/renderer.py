@@ -22,7 +22,7 @@ from tiphys.engine.render.cache import (
     objects_from_rows,
     rendered_weight,
 )
-from tiphys.engine.render.detect import detect_type, require_supported
+from tiphys.engine.render.detect import detect_type, override_files, refuse_overrides, require_supported
 from tiphys.engine.render.directory import DEFAULT_MAX_BYTES, ManifestFile, directory_key, select_files
 from tiphys.engine.render.pool import WorkerError, WorkerPool
 from tiphys.engine.render.protocol import MAX_OBJECTS
@@ -49,6 +49,7 @@ class _Plan:
     key: str
     files: tuple[ManifestFile, ...]
     outside: tuple[tuple[str, str | None], ...]
+    overrides: tuple[str, ...]
 
 
 class Renderer:
@@ -87,7 +88,8 @@ class Renderer:
     ) -> Rendered:
         """All manifests of one source at one revision.
 
-        `env` is the build environment; a plain directory does not consult it, so it is no part of the key here.
+        `env` is the build environment; a plain directory consults only `ARGOCD_APP_NAME`, for override files, which
+        are refused so far, so it is no part of the key.
         `application` names the asker in the log. Raises StageError: `ComparisonError` for files that cannot be
         rendered, with path and line, and with `retry_after_s` when the fault is not in the files.
         """
@@ -95,6 +97,8 @@ class Renderer:
         if plan is None:
             plan = await asyncio.to_thread(self._plan, snapshot.tree, source)
             self._plans.put((snapshot.repo_url, source), plan)
+        if plan.overrides:
+            refuse_overrides(source, plan.overrides, env.get("ARGOCD_APP_NAME", ""))
         known = self._rendered.get(plan.key)
         if known is None:
             lock = self._under_way.setdefault(plan.key, asyncio.Lock())
@@ -148,7 +152,7 @@ class Renderer:
             entries = tree.entries(source.path, recurse=True)
         files = select_files(entries, source, max_bytes=self._max_manifest_bytes)
         outside = tuple((entry.path, tree.tree_id(entry.path)) for entry in entries if entry.kind is FileKind.LINK)
-        return _Plan(tree_id, directory_key(files, source), files, outside)
+        return _Plan(tree_id, directory_key(files, source), files, outside, override_files(names))
 
     async def _from_store(self, key: str, revision: str) -> Rendered | None:
         if self._store is None:

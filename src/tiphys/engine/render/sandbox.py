@@ -9,11 +9,12 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+import signal
 import struct
 import sys
 
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
-_PR_SET_NO_NEW_PRIVS = 38
+_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 # The same numbers on every architecture.
 _SYS_LANDLOCK_CREATE_RULESET, _SYS_LANDLOCK_RESTRICT_SELF = 444, 446
 _LANDLOCK_CREATE_RULESET_VERSION = 1
@@ -32,6 +33,9 @@ def confine() -> dict[str, str]:
     network = "none"
     if libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) != 0:
         network = f"not confined: {os.strerror(ctypes.get_errno())}"
+    # A change of credentials may forget the signal set at the start. Should the engine have died before this line, its
+    # end of stdin is closed, and the first read ends the worker.
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     files, tcp_refused = _landlock(libc)
     if network != "none" and tcp_refused:

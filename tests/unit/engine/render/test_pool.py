@@ -13,7 +13,7 @@ import pytest
 from tests.support.clock import VirtualClock
 from tests.unit.engine.render.conftest import Serve
 
-from tiphys.engine.render.pool import PoolLimits, WorkerError, WorkerPool
+from tiphys.engine.render.pool import WORKER_ARGV, PoolLimits, WorkerError, WorkerPool
 from tiphys.engine.render.protocol import encode
 
 CONFIG_MAP = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
@@ -252,7 +252,11 @@ async def test_a_worker_sees_neither_the_engines_environment_nor_network_nor_fil
     print(f"confinement here: {told}")
 
 
-async def test_workers_die_with_an_engine_that_is_killed(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a worker ends when it reads its stdin again")
+@pytest.mark.parametrize("at_work", [False, True], ids=["waiting", "at work"])
+async def test_workers_die_with_an_engine_that_is_killed(tmp_path: Path, at_work: bool) -> None:
+    busy = "from tiphys.engine.render.sandbox import confine\nconfine()\nwrite(hello=1)\nwhile True: pass\n"
+    argv = (*WORKER_ARGV[:2], "-c", stub(busy)[3].replace("write(hello=1, network=", "told = dict(network="))
     code = (
         "import asyncio, sys\n"
         "from pathlib import Path\n"
@@ -260,7 +264,8 @@ async def test_workers_die_with_an_engine_that_is_killed(tmp_path: Path) -> None
         "from tiphys.runtime.clock import SystemClock\n"
         "from tiphys.runtime.supervisor import Lifetime\n"
         "async def main():\n"
-        f"    pool = WorkerPool(root=Path({str(tmp_path / 'w')!r}), clock=SystemClock(), size=1)\n"
+        f"    options = dict(root=Path({str(tmp_path / 'w')!r}), argv={(argv if at_work else WORKER_ARGV)!r})\n"
+        "    pool = WorkerPool(clock=SystemClock(), size=1, **options)\n"
         "    async with asyncio.TaskGroup() as tasks:\n"
         "        tasks.create_task(pool.serve(Lifetime()))\n"
         "        while not pool.worker_pids:\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tiphys.engine.render.detect import detect_type, require_supported
+from tiphys.engine.render.detect import detect_type, override_files, refuse_overrides, require_supported
 from tiphys.engine.render.spec import RenderSource, render_source
 from tiphys.engine.states import StageError
 
@@ -84,11 +84,6 @@ def test_the_type_is_what_is_said_then_what_is_there(
         ),
         ({"kustomization.yaml"}, "", "source type Kustomize (kustomization.yaml) is not supported yet"),
         (set(), "Plugin", "source type Plugin is not supported yet"),
-        (
-            {".argocd-source-web.yaml"},
-            "",
-            "apps/x/.argocd-source-web.yaml: parameter override files are not supported yet",
-        ),
     ],
 )
 def test_what_cannot_be_rendered_yet_is_an_error_and_not_empty(names: set[str], explicit: str, says: str) -> None:
@@ -97,3 +92,15 @@ def test_what_cannot_be_rendered_yet_is_an_error_and_not_empty(names: set[str], 
         require_supported(source, detect_type(source, names), names)
     assert says in caught.value.message
     assert caught.value.reason == "ComparisonError"
+
+
+@pytest.mark.parametrize("name", [".argocd-source.yaml", ".argocd-source-web.yaml"])
+def test_an_override_file_meant_for_the_application_is_refused_by_name(name: str) -> None:
+    source = RenderSource("apps/x")
+    files = override_files({"a.yaml", name})
+    with pytest.raises(StageError, match=f"apps/x/{name}: parameter override files are not supported yet"):
+        refuse_overrides(source, files, "web")
+
+
+def test_an_override_file_of_another_application_is_none_of_our_business() -> None:
+    refuse_overrides(RenderSource("apps/x"), override_files({".argocd-source-api.yaml"}), "web")
