@@ -37,6 +37,7 @@ from tiphys.model.destination import IN_CLUSTER_SERVER
 from tiphys.model.source import ApplicationSource
 from tiphys.runtime.clock import Clock, SystemClock
 from tiphys.runtime.files import make_private_folder
+from tiphys.runtime.ids import SystemIds
 from tiphys.runtime.log import Logger, LogSink
 from tiphys.runtime.supervisor import Lifetime, Service, Supervisor
 from tiphys.store.database import Database, sqlite_url
@@ -151,7 +152,7 @@ def build_engine(
             await database.stop()
 
     async def connection(life: Lifetime) -> None:
-        await prepare(client, namespace=options.namespace, clock=clock, log=log.bind(part="bootstrap"))
+        await prepare(client, namespace=options.namespace, clock=clock, ids=SystemIds(), log=log.bind(part="bootstrap"))
         life.ready()
         try:
             await life.until_stopped()

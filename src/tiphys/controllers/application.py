@@ -598,7 +598,9 @@ class ApplicationController:
             run.message = retry_message(run.message, run.retry_count, wait, now)
             run.phase = OperationPhase.RUNNING
             run.retry_at = self._clock.monotonic() + wait.total_seconds()
-            self._log.info("operation failed, will be retried", application=_name(key), revision=run.revision, text=run.message)
+            self._log.info(
+                "operation failed, will be retried", application=_name(key), revision=run.revision, text=run.message
+            )
             outcome = await self._compare(key, self._current(key, app), state, context)
             await self._write_comparison(key, self._current(key, app), state, context, outcome, "", run)
             return wait.total_seconds()

@@ -5,16 +5,20 @@ Only what is absent is made. CRDs that are there are never changed: they may bel
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from tiphys.apimachinery.apierrors import AlreadyExists, ApiError, NotFound
 from tiphys.controllers.controlplane import CONFIG_MAPS, PROJECTS, SECRETS
-from tiphys.kube.client import ApiResource, KubeClient
-from tiphys.model.annotations import PART_OF_LABEL
+from tiphys.identity.accounts import INITIAL_ADMIN_SECRET, plan_first_start
+from tiphys.identity.passwords import hash_password
+from tiphys.kube.client import MERGE, ApiResource, KubeClient
 from tiphys.model.crds import crd_objects
 from tiphys.runtime.clock import Clock
+from tiphys.runtime.ids import Ids
 from tiphys.runtime.log import SILENT, Logger
+from tiphys.settings.keys import CM, PARAMS_CM, RBAC_CM, SECRET
+from tiphys.settings.load import load_settings
 
 NAMESPACES = ApiResource("", "v1", "Namespace", "namespaces", False)
 CRDS = ApiResource("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", False)
@@ -26,25 +30,43 @@ class BootstrapError(Exception):
     """The cluster lacks something that could not be made."""
 
 
-async def prepare(
-    client: KubeClient,
-    *,
-    namespace: str,
-    clock: Clock,
-    secrets: Iterable[Mapping[str, Any]] = (),
-    log: Logger = SILENT,
-) -> None:
+async def prepare(client: KubeClient, *, namespace: str, clock: Clock, ids: Ids, log: Logger = SILENT) -> None:
     """Make what is absent. Raises BootstrapError, ApiError, ClusterUnreachable."""
     await _ensure(client, NAMESPACES, {"metadata": {"name": namespace}}, "", log)
     for crd in crd_objects():
         if await _ensure(client, CRDS, crd, "", log):
             await _until_established(client, str(crd["metadata"]["name"]), clock)
-    for name in ("argocd-cm", "argocd-rbac-cm", "argocd-cmd-params-cm"):
-        metadata = {"name": name, "namespace": namespace, "labels": {PART_OF_LABEL: "argocd"}}
-        await _ensure(client, CONFIG_MAPS, {"metadata": metadata}, namespace, log)
-    for secret in secrets:
-        await _ensure(client, SECRETS, secret, namespace, log)
+    await _prepare_accounts(client, namespace, clock, ids, log)
     await _ensure(client, PROJECTS, default_project(namespace), namespace, log)
+
+
+async def _prepare_accounts(client: KubeClient, namespace: str, clock: Clock, ids: Ids, log: Logger) -> None:
+    """Settings objects, signing key and admin password. A generated password is readable in its Secret until deleted."""
+    existing: dict[str, Mapping[str, Any] | None] = {}
+    for resource, name in ((CONFIG_MAPS, CM), (CONFIG_MAPS, PARAMS_CM), (CONFIG_MAPS, RBAC_CM), (SECRETS, SECRET)):
+        try:
+            existing[name] = await client.get(resource, name, namespace)
+        except NotFound:
+            existing[name] = None
+    settings = load_settings({name: obj for name, obj in existing.items() if obj is not None}).settings
+    missing = plan_first_start(
+        namespace,
+        existing,
+        ids=ids,
+        now=clock.now(),
+        hash_password=hash_password,
+        admin_enabled=settings.admin_enabled,
+    )
+    for obj in missing.create:
+        resource = SECRETS if obj["kind"] == "Secret" else CONFIG_MAPS
+        name = str(obj["metadata"]["name"])
+        if not await _ensure(client, resource, obj, namespace, log) and name == INITIAL_ADMIN_SECRET:
+            await client.patch(
+                resource, name, {"data": obj["data"]}, namespace, content_type=MERGE, field_manager=MANAGER
+            )
+    if missing.patch_secret is not None:
+        await client.patch(SECRETS, SECRET, missing.patch_secret, namespace, content_type=MERGE, field_manager=MANAGER)
+        log.info("completed argocd-secret")
 
 
 def default_project(namespace: str) -> dict[str, Any]:
