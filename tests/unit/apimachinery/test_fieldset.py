@@ -65,7 +65,7 @@ def test_encode_orders_fields_then_keys_by_value_then_values_by_kind() -> None:
 
 
 def test_decode_brings_elements_of_clients_to_one_form() -> None:
-    document = {"f:a": {'k:{"b": 1, "a":"x"}': {".": {}}, "q:new": {}}, "f:c": {}}
+    document: dict[str, Any] = {"f:a": {'k:{"b": 1, "a":"x"}': {".": {}}, "q:new": {}}, "f:c": {}}
     assert fieldset.decode(document) == {"f:a": {'k:{"a":"x","b":1}': {}}, "f:c": {}}
 
 

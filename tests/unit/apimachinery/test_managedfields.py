@@ -91,8 +91,8 @@ def test_fields_a_kind_always_has_are_owned_through_what_they_hold(deployment: M
     }
     new = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "im"}, "spec": spec, "status": {}}
     (entry,) = update(None, new, manager="curl", api_version="apps/v1", schema=deployment, now=T1, zero=DEPLOYMENT_ZERO)
-    item = {".": {}, "f:image": {}, "f:name": {}, "f:resources": {}}
-    rolling = {".": {}, "f:maxSurge": {}, "f:maxUnavailable": {}}
+    item: dict[str, Any] = {".": {}, "f:image": {}, "f:name": {}, "f:resources": {}}
+    rolling: dict[str, Any] = {".": {}, "f:maxSurge": {}, "f:maxUnavailable": {}}
     wanted = {
         "f:spec": {
             "f:progressDeadlineSeconds": {},
@@ -244,9 +244,7 @@ def test_endpoints_own_nothing_they_ignore(deployment: MergeSchema) -> None:
         return owners({"metadata": {"managedFields": entries}})
 
     assert after("status")["kcm", "Update"] == [".status.replicas"]
-    assert (
-        after("status")["a", "Update"] == [".spec.replicas", ".spec.selector", ".spec.template.spec.containers"] or True
-    )
+    assert ".spec.replicas" in after("status")["a", "Update"]
     assert after("")["kcm", "Update"] == [".spec.replicas"]
 
 
