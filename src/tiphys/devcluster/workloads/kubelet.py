@@ -69,12 +69,11 @@ class Kubelet(Controller):
 
     async def _let_go(self, pod: Obj) -> None:
         """End a Pod that is being deleted. What counts on finding it ended (a Job) holds it by a finalizer until then."""
-        if meta.finalizers(pod):
-            if not is_finished(pod):
-                status = podstatus.killed(pod, self.world.clock.now())
-                await self.world.set_status(PODS, pod, status, manager=KUBELET)
-            if meta.metadata(pod).get("deletionGracePeriodSeconds") == 0:
-                return
+        if meta.finalizers(pod) and not is_finished(pod):
+            status = podstatus.killed(pod, self.world.clock.now())
+            await self.world.set_status(PODS, pod, status, manager=KUBELET)
+        if meta.metadata(pod).get("deletionGracePeriodSeconds") == 0:
+            return  # asked for already: finalizers are all that keeps it
         for row in status_of(pod).get("containerStatuses") or ():
             if "running" in row["state"]:
                 self._say(pod, row["name"], "Normal", "Killing", f"Stopping container {row['name']}")

@@ -9,7 +9,9 @@ from tiphys.apimachinery import meta
 from tiphys.devcluster.access import ClusterAccess
 from tiphys.devcluster.workloads.addresses import Ingresses, LoadBalancers
 from tiphys.devcluster.workloads.deployment import Deployments
+from tiphys.devcluster.workloads.endpoints import Endpoints
 from tiphys.devcluster.workloads.fields import Obj, is_true
+from tiphys.devcluster.workloads.job import Jobs
 from tiphys.devcluster.workloads.kubelet import NODE, Kubelet
 from tiphys.devcluster.workloads.node import Node, Scheduler
 from tiphys.devcluster.workloads.replicaset import ReplicaSets
@@ -40,6 +42,8 @@ ALL: Sequence[MakeController] = (
     Ingresses,
     Deployments,
     ReplicaSets,
+    Jobs,
+    Endpoints,
 )
 """Everything an API server without controllers lacks, but what the embedded server does itself."""
 
