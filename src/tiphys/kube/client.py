@@ -6,6 +6,7 @@ goes wrong between here and there is `ClusterUnreachable`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from types import TracebackType
@@ -19,7 +20,7 @@ from tiphys.apimachinery.names import GroupKind, GroupVersionKind
 from tiphys.kube.auth import Auth
 from tiphys.kube.config import ClusterConfig
 from tiphys.kube.lines import LineSplitter, LineTooLongError
-from tiphys.kube.transport import ClusterUnreachable, Response, Transport
+from tiphys.kube.transport import ClusterUnreachable, Observe, Response, Transport
 from tiphys.runtime.clock import Clock
 from tiphys.runtime.httpclient import CONNECTION_LIMIT
 
@@ -34,6 +35,9 @@ WATCH_GRACE_S = 30.0
 _TEXT_LIMIT = 2048
 
 Json = dict[str, Any]
+
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9._:\-]+").fullmatch
 
 
 class ApiResource(NamedTuple):
@@ -65,10 +69,10 @@ class ApiResource(NamedTuple):
         """Path on the server; without namespace that of all namespaces, without name that of the collection."""
         path = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
         if namespace and self.namespaced:
-            path += f"/namespaces/{quote(namespace, safe='')}"
+            path += f"/namespaces/{_segment(namespace)}"
         path += f"/{self.plural}"
         if name:
-            path += f"/{quote(name, safe=':')}"
+            path += f"/{_segment(name)}"
         return f"{path}/{subresource}" if subresource else path
 
 
@@ -99,8 +103,12 @@ class KubeClient:
         env: Mapping[str, str] | None = None,
         connection_limit: int = CONNECTION_LIMIT,
         timeout_s: float = 60.0,
+        observe: Observe | None = None,
     ) -> None:
-        """`env` is the environment exec plugins start from; watches do not count against `connection_limit`."""
+        """`env` is the environment exec plugins start from; watches do not count against `connection_limit`.
+
+        `observe` is told about every answer, for metrics.
+        """
         self.transport = Transport(
             config,
             user_agent=user_agent,
@@ -109,6 +117,7 @@ class KubeClient:
             env=env,
             connection_limit=connection_limit,
             timeout_s=timeout_s,
+            observe=observe,
         )
         self.config = config
 
@@ -399,6 +408,11 @@ def _parse_event(line: bytes) -> WatchEvent | None:
     if kind == "ERROR":
         raise ApiError.from_status(obj, int(obj.get("code") or 500))
     return WatchEvent(kind, obj)
+
+
+def _segment(name: str) -> str:
+    """A name as a part of a path; nearly all need no quoting, and looking is cheaper than quoting."""
+    return name if _PLAIN_NAME(name) else quote(name, safe=":")
 
 
 def _write_query(field_manager: str, dry_run: bool, field_validation: str | None) -> dict[str, str]:

@@ -8,7 +8,7 @@ whose connection broke is not sent again: nobody knows whether it took effect.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -37,6 +37,8 @@ from tiphys.runtime.redact import redact_url
 REQUEST_TIMEOUT_S = 60.0  # what kube-apiserver itself allows a request that is no watch
 MAX_ATTEMPTS = 5
 BROKEN_RETRY_S = 0.05
+# Told about each answer: method (WATCH for streams), status (0: none came), seconds until the answer was there.
+Observe = Callable[[str, int, float], None]
 # Statuses that may carry Retry-After, which says that nothing was done.
 _COME_BACK = (429, 503)
 # Errors after which the server may still have seen the request.
@@ -91,8 +93,10 @@ class Transport:
         env: Mapping[str, str] | None = None,
         connection_limit: int = CONNECTION_LIMIT,
         timeout_s: float = REQUEST_TIMEOUT_S,
+        observe: Observe | None = None,
     ) -> None:
         """`env` is the environment exec plugins start from; `auth` replaces what the configuration asks for."""
+        self._observe = observe
         self.config = config
         self.server = config.server
         self._clock: Clock = clock or SystemClock()
@@ -148,15 +152,18 @@ class Transport:
             attempt += 1
             sessions, credentials = await self._identify()
             headers = _headers(sessions, credentials, self._may_identify, accept, content_type)
+            sent_at = self._clock.monotonic()
             try:
                 async with sessions.requests.request(
                     method, url, data=body, headers=headers, timeout=self._timeout(allowed_s), allow_redirects=False
                 ) as response:
                     answer = Response(response.status, response.headers, await response.read())
             except _BROKEN as error:
+                self._tell(method, 0, sent_at)
                 if not await self._try_again(method, error, attempt, deadline):
                     raise self._unreachable(error, method) from None
                 continue
+            self._tell(method, answer.status, sent_at)
             if answer.status == 401 and not renewed and self._auth.refused(credentials):
                 renewed = True
                 continue
@@ -185,17 +192,20 @@ class Transport:
             sessions, credentials = await self._identify()
             headers = _headers(sessions, credentials, self._may_identify, accept, None)
             timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=10.0)
+            sent_at = self._clock.monotonic()
             try:
                 response = await sessions.streams.get(url, headers=headers, timeout=timeout, allow_redirects=False)
             except _BROKEN as error:
+                self._tell("WATCH", 0, sent_at)
                 raise self._unreachable(error, "GET") from None
+            self._tell("WATCH", response.status, sent_at)
             if response.status == 401 and not final and self._auth.refused(credentials):
                 response.close()
                 continue
             try:
                 yield response
             finally:
-                response.close()  # never back into the pool: the server may be in the middle of a line
+                response.close()  # one that is not at its end must not go back into the pool
             return
 
     def unreachable(self, error: BaseException) -> ClusterUnreachable:
@@ -207,6 +217,10 @@ class Transport:
     def _url(self, path: str, query: Mapping[str, str] | None) -> URL:
         text = f"{self.server}{path}?{urlencode(query)}" if query else self.server + path
         return URL(text, encoded=True)
+
+    def _tell(self, method: str, status: int, sent_at: float) -> None:
+        if self._observe is not None:
+            self._observe(method, status, self._clock.monotonic() - sent_at)
 
     def _timeout(self, seconds: float) -> aiohttp.ClientTimeout:
         timeout = self._timeouts.get(seconds)

@@ -8,6 +8,7 @@ without a limit of connections, because each holds one for as long as it lasts.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import ssl
 import sys
@@ -215,5 +216,18 @@ def describe_error(error: BaseException) -> str:
         return "timed out" if not str(error) else f"timed out: {redact_text(str(error))}"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return redact_text(f"certificate is not trusted: {error.certificate_error}")
-    text = str(error) or type(error).__name__
-    return redact_text(text)
+    if isinstance(error, aiohttp.ClientConnectorSSLError):
+        return redact_text(f"TLS handshake with {error.host}:{error.port} failed: {error.os_error}")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        why = error.os_error
+        said = _CONNECT_CALL.sub(r"\1", str(why.strerror or why or "no route"))
+        return redact_text(f"cannot connect to {error.host}:{error.port}: {said}")
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "the server closed the connection"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "the connection broke in the middle of an answer"
+    return redact_text(str(error) or type(error).__name__)
+
+
+# asyncio's text of a refused connection repeats the address: `Connect call failed ('127.0.0.1', 1)`.
+_CONNECT_CALL = re.compile(r"(Connect call failed) \(.*\)")

@@ -29,6 +29,7 @@ from tiphys.kube.client import APPLY, JSON, MERGE, ApiResource, KubeClient, Watc
 from tiphys.kube.config import ClusterConfig
 from tiphys.kube.lines import LineSplitter, LineTooLongError
 from tiphys.kube.transport import ClusterUnreachable
+from tiphys.runtime.httpclient import Tls, TlsError, build_ssl_context
 from tiphys.runtime.secret import Secret
 
 
@@ -134,7 +135,10 @@ async def test_a_refused_connection_is_unreachable_and_nothing_was_done() -> Non
         with pytest.raises(ClusterUnreachable) as caught:
             await client.create(CONFIGMAPS, config_map("a", ""), field_manager="m")
     assert not caught.value.maybe_done
-    assert "127.0.0.1" in str(caught.value)
+    port = url.rpartition(":")[2]
+    assert str(caught.value) == (
+        f"cluster {url} is not reachable: cannot connect to 127.0.0.1:{port}: Connect call failed"
+    )
 
 
 async def test_a_slow_answer_is_unreachable_in_time() -> None:
@@ -276,6 +280,61 @@ async def test_no_token_travels_in_the_clear_to_another_machine() -> None:
     assert isinstance(credentials, Credentials)
     assert "Authorization" not in transport._headers(sessions, credentials, far._may_identify, "x", None)
     await far.close()
+
+
+async def test_a_proxy_gets_the_whole_address_and_only_if_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    async with scripted(ok) as proxy:
+        client = KubeClient(ClusterConfig(server="http://cluster.test:8080", proxy=proxy.url), user_agent="t")
+        await client.get(CONFIGMAPS, "a", "ns")
+        await client.close()
+    assert proxy.seen[0].headers["Host"] == "cluster.test:8080"
+    async with cluster(ok) as (client, server):
+        await client.get(CONFIGMAPS, "a", "ns")
+        assert len(server.seen) == 1
+
+
+async def test_every_answer_is_told_for_metrics() -> None:
+    told: list[tuple[str, int]] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return await send_stream(request) if "watch" in request.query else failure(404, "NotFound", "no")
+
+    async with scripted(answer) as server:
+        client = KubeClient(
+            ClusterConfig(server=server.url),
+            user_agent="t",
+            observe=lambda method, code, _: told.append((method, code)),
+        )
+        with pytest.raises(NotFound):
+            await client.get(CONFIGMAPS, "a", "ns")
+        async for _ in client.watch(CONFIGMAPS, resource_version="1"):
+            pass
+        await client.close()
+    assert told == [("GET", 404), ("WATCH", 200)]
+
+
+async def test_a_closed_client_says_so() -> None:
+    async with cluster(ok) as (client, _):
+        await client.get(CONFIGMAPS, "a", "ns")
+        await client.close()
+        with pytest.raises(ClusterUnreachable, match="closed"):
+            await client.get(CONFIGMAPS, "a", "ns")
+
+
+@pytest.mark.parametrize(
+    ("tls", "message"),
+    [
+        (Tls(ca=b"CA"), "no PEM certificate"),
+        (Tls(client_cert=b"x"), "needs its key"),
+        (Tls(client_cert=b"x", client_key=Secret("hunter2")), "do not fit together"),
+        (Tls(ca=b"CA", insecure=True), "insecure flag is not allowed"),
+    ],
+)
+def test_unusable_tls_options_are_told_without_the_key(tls: Tls, message: str) -> None:
+    with pytest.raises(TlsError, match=message) as caught:
+        build_ssl_context(tls)
+    assert "hunter2" not in str(caught.value)
 
 
 # ---- lists ----
@@ -440,8 +499,6 @@ def test_lines_are_cut_and_joined() -> None:
 
 async def test_the_server_is_known_by_its_ca_and_name(tmp_path: Any) -> None:
     from tests.unit.kube.certificates import make_pki
-
-    from tiphys.runtime.httpclient import Tls
 
     pki = make_pki(names=["api.test"])
     (tmp_path / "cert").write_bytes(pki.server_cert + pki.server_key)
