@@ -19,14 +19,28 @@ names that version in `versions`; only kinds whose versions have different field
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from tiphys.apimachinery import fieldset
-from tiphys.apimachinery.apierrors import ApiError, FieldCause, apply_conflict, bad_request, go_json, go_quote
-from tiphys.apimachinery.fieldset import EMPTY, FieldSet, FieldSetError, Path
+from tiphys.apimachinery.apierrors import ApiError, FieldCause, apply_conflict, bad_request, go_json
+from tiphys.apimachinery.fieldset import EMPTY, FieldSet, Path
+from tiphys.apimachinery.managedentries import (
+    Entry,
+    ManagedFieldsError,
+    ManagerId,
+    Managers,
+    Object,
+    decode,
+    encode,
+    entries_of,
+    uid_of,
+    with_managed_fields,
+    without_entries,
+)
 from tiphys.apimachinery.mergeschema import MergeSchema
+from tiphys.apimachinery.mergevalidation import validate
 from tiphys.apimachinery.names import split_api_version
 from tiphys.apimachinery.structuredmerge import (
     Comparison,
@@ -37,10 +51,21 @@ from tiphys.apimachinery.structuredmerge import (
     reconcile,
     same,
     to_set,
-    validate,
 )
 
-Object = Mapping[str, Any]  # one API object as parsed JSON, never changed in place
+__all__ = [
+    "ANCIENT_CHANGES",
+    "BEFORE_FIRST_APPLY",
+    "LAST_APPLIED",
+    "MAX_UPDATERS",
+    "ManagedFieldsError",
+    "apply",
+    "reset_fields_of",
+    "settle_times",
+    "update",
+    "update_scale",
+    "with_managed_fields",
+]
 
 MAX_UPDATERS: Final = 10
 """Entries of operation Update an object keeps; the oldest ones beyond are folded into `ancient-changes`."""
@@ -67,132 +92,6 @@ _NEVER_OWNED: Final[FieldSet] = fieldset.from_paths(
         )
     ]
 )
-
-
-class ManagedFieldsError(ValueError):
-    """A managedFields list that cannot be read."""
-
-
-class ManagerId(NamedTuple):
-    """What makes two entries one. `api_version` is empty for appliers, who own the same fields in every version."""
-
-    manager: str
-    operation: str
-    api_version: str
-    subresource: str
-
-    def json(self) -> str:
-        """The identifier as upstream writes it; entries of equal age are ordered by it."""
-        shown = {"manager": self.manager, "operation": self.operation}
-        if self.api_version:
-            shown["apiVersion"] = self.api_version
-        if self.subresource:
-            shown["subresource"] = self.subresource
-        return json.dumps(shown, separators=(",", ":"), ensure_ascii=False)
-
-    def __str__(self) -> str:
-        """`"curl" with subresource "status" using v1`, the form in conflict messages."""
-        text = go_quote(self.manager)
-        if self.subresource:
-            text += f" with subresource {go_quote(self.subresource)}"
-        return f"{text} using {self.api_version}" if self.operation == "Update" else text
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """One manager's fields. `raw` is the entry as it stands in the object, None when it has to be written anew."""
-
-    fields: FieldSet
-    api_version: str
-    time: str | None
-    raw: Mapping[str, Any] | None = None
-
-
-_Managers = dict[ManagerId, _Entry]
-
-
-# ---- reading and writing entries ----
-
-
-def decode(entries: Iterable[Mapping[str, Any]], *, trusted: bool = False) -> _Managers:
-    """Entries by manager. `trusted` entries were written by `encode` and their field sets are taken as they stand.
-
-    Raises ManagedFieldsError.
-    """
-    out: _Managers = {}
-    for at, entry in enumerate(entries):
-        operation, api_version = entry.get("operation") or "", entry.get("apiVersion") or ""
-        if operation not in ("Apply", "Update"):
-            raise ManagedFieldsError("operation must be `Apply` or `Update`")
-        if not api_version:
-            raise ManagedFieldsError("apiVersion must not be empty")
-        kind = entry.get("fieldsType") or ""
-        if kind != "FieldsV1":
-            what = f"invalid fieldsType {go_quote(str(kind))}" if kind else "missing fieldsType"
-            raise ManagedFieldsError(f"{what} in managed fields entry {at}")
-        fields = entry.get("fieldsV1") or EMPTY
-        if not trusted:
-            try:
-                fields = fieldset.decode(fields)
-            except FieldSetError as exc:
-                raise ManagedFieldsError(f"error decoding set: {exc}") from exc
-        manager = ManagerId(
-            str(entry.get("manager") or ""),
-            operation,
-            api_version if operation == "Update" else "",
-            str(entry.get("subresource") or ""),
-        )
-        out[manager] = _Entry(fields, api_version, entry.get("time"), entry if trusted else None)
-    return out
-
-
-def encode(managers: Mapping[ManagerId, _Entry]) -> list[dict[str, Any]]:
-    """The managedFields list: appliers first, then the oldest first."""
-    ordered = sorted(
-        managers.items(),
-        key=lambda one: (one[0].operation, one[1].time or "", one[0].manager, one[1].api_version, one[0].subresource),
-    )
-    return [_written(manager, entry) for manager, entry in ordered]
-
-
-def _written(manager: ManagerId, entry: _Entry) -> dict[str, Any]:
-    if entry.raw is not None:
-        return entry.raw  # type: ignore[return-value]  # shared, like every part of an object
-    out: dict[str, Any] = {
-        "manager": manager.manager,
-        "operation": manager.operation,
-        "apiVersion": entry.api_version,
-        "time": entry.time,
-        "fieldsType": "FieldsV1",
-        "fieldsV1": fieldset.encode(entry.fields),
-        "subresource": manager.subresource,
-    }
-    return {key: value for key, value in out.items() if value or key == "fieldsV1"}
-
-
-def _entries_of(obj: Object) -> Any:
-    metadata = obj.get("metadata")
-    return metadata.get("managedFields") if isinstance(metadata, Mapping) else None
-
-
-def _without_entries(obj: Object) -> dict[str, Any]:
-    metadata = obj.get("metadata")
-    if not isinstance(metadata, Mapping) or "managedFields" not in metadata:
-        return dict(obj)
-    return {**obj, "metadata": {key: value for key, value in metadata.items() if key != "managedFields"}}
-
-
-def with_managed_fields(obj: Object, entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """`obj` with these entries; without the field when there are none."""
-    out = _without_entries(obj)
-    if entries:
-        out["metadata"] = {**(out.get("metadata") or {}), "managedFields": list(entries)}
-    return out
-
-
-def _uid_of(obj: Object) -> object:
-    metadata = obj.get("metadata")
-    return metadata.get("uid") if isinstance(metadata, Mapping) else None
 
 
 # ---- the request ----
@@ -270,15 +169,15 @@ def update(
     """
     request = Request(manager, api_version, schema, now, subresource, reset_fields, versions)
     before = (zero or {}) if live is None else live
-    entries = _entries_of(new)
-    managers: _Managers = {}
+    entries = entries_of(new)
+    managers: Managers = {}
     if subresource or not _is_reset(entries):
         managers = _given(before, None if subresource else entries)
-    if not managers and _uid_of(before):
+    if not managers and uid_of(before):
         return []
     try:
         managers = _read_again(managers, request)
-        return encode(_capped(_updated(_without_entries(before), _without_entries(new), managers, request)))
+        return encode(_capped(_updated(without_entries(before), without_entries(new), managers, request)))
     except MergeError:
         return []  # the object will not pass validation; upstream drops the entries likewise
 
@@ -289,9 +188,9 @@ def _is_reset(entries: object) -> bool:
     return not entries or (len(entries) == 1 and not any((entries[0] or {}).values()))
 
 
-def _given(live: Object, entries: object) -> _Managers:
+def _given(live: Object, entries: object) -> Managers:
     """The entries to start from: the client's when they can be read and are others than the object's own."""
-    own = _entries_of(live) or []
+    own = entries_of(live) or []
     if isinstance(entries, list) and entries and entries != own:
         try:
             return decode(entries)
@@ -303,7 +202,7 @@ def _given(live: Object, entries: object) -> _Managers:
         return {}
 
 
-def _updated(live: Object, new: Object, managers: _Managers, request: Request) -> _Managers:
+def _updated(live: Object, new: Object, managers: Managers, request: Request) -> Managers:
     """`managers` after `request` changed `live` into `new`."""
     changes = compare(live, new, request.schema.atom)
     if request.reset_fields:
@@ -315,14 +214,14 @@ def _updated(live: Object, new: Object, managers: _Managers, request: Request) -
         previous = out.get(me)
         if previous is not None:
             fields = fieldset.union(fields, previous.fields)
-        out[me] = _Entry(fields, request.api_version, request.now)
+        out[me] = Entry(fields, request.api_version, request.now)
     return out
 
 
-def _after(managers: _Managers, changes: Comparison, request: Request, mine: ManagerId | None) -> _Managers:
+def _after(managers: Managers, changes: Comparison, request: Request, mine: ManagerId | None) -> Managers:
     """Every other manager's entry without the fields that changed hands or went away."""
     lost = fieldset.union(changes.changed, changes.removed)
-    out: _Managers = {}
+    out: Managers = {}
     for manager, entry in managers.items():
         if manager == mine:
             out[manager] = entry
@@ -333,23 +232,23 @@ def _after(managers: _Managers, changes: Comparison, request: Request, mine: Man
         if fields is entry.fields:
             out[manager] = entry
         elif fields:
-            out[manager] = _Entry(fields, entry.api_version, entry.time)
+            out[manager] = Entry(fields, entry.api_version, entry.time)
     return {manager: entry for manager, entry in out.items() if entry.fields}
 
 
-def _read_again(managers: _Managers, request: Request) -> _Managers:
+def _read_again(managers: Managers, request: Request) -> Managers:
     """Entries as they read now, where the type may have changed since they were written."""
     if not request.schema.evolves:
         return managers
-    out: _Managers = {}
+    out: Managers = {}
     for manager, entry in managers.items():
         fields = reconcile(entry.fields, request.schema.atom)
         same_fields = fields is entry.fields
-        out[manager] = entry if same_fields else _Entry(fields, entry.api_version, entry.time)
+        out[manager] = entry if same_fields else Entry(fields, entry.api_version, entry.time)
     return out
 
 
-def _capped(managers: _Managers) -> _Managers:
+def _capped(managers: Managers) -> Managers:
     """At most MAX_UPDATERS entries of operation Update; the oldest of one version are folded together."""
     updaters = [manager for manager in managers if manager.operation == "Update"]
     if len(updaters) <= MAX_UPDATERS:
@@ -370,7 +269,7 @@ def _capped(managers: _Managers) -> _Managers:
             out[bucket] = out.pop(first[entry.api_version])
         folded = fieldset.union(entry.fields, out[bucket].fields)
         del out[manager]
-        out[bucket] = _Entry(folded, entry.api_version, entry.time)
+        out[bucket] = Entry(folded, entry.api_version, entry.time)
         left -= 1
     return out
 
@@ -383,13 +282,13 @@ def update_scale(
     The new entry bears no time: the API keeps none for it.
     """
     replicas = fieldset.from_paths([path])
-    out: _Managers = {}
+    out: Managers = {}
     for one, entry in _given(live, None).items():
         fields = fieldset.difference(entry.fields, replicas)
         if fields:
-            out[one] = entry if fields is entry.fields else _Entry(fields, entry.api_version, entry.time)
+            out[one] = entry if fields is entry.fields else Entry(fields, entry.api_version, entry.time)
     me = ManagerId(manager or "unknown", "Update", api_version, "scale")
-    out[me] = _Entry(replicas, api_version, None)
+    out[me] = Entry(replicas, api_version, None)
     return encode(out)
 
 
@@ -430,10 +329,10 @@ def apply(
     _check(config, api_version)
     before = dict(zero or {}) if live is None else live
     try:
-        managers = decode(_entries_of(before) or [], trusted=True)
+        managers = decode(entries_of(before) or [], trusted=True)
     except ManagedFieldsError as exc:
         raise ApiError(f"failed to decode managed fields: {exc}") from exc
-    before = _without_entries(before)
+    before = without_entries(before)
     if not managers:
         first = Request(BEFORE_FIRST_APPLY, api_version, schema, now, subresource, reset_fields, versions)
         managers = _updated(zero or {}, before, {}, first)
@@ -461,7 +360,7 @@ def _check(config: Object, api_version: str) -> None:
     said = str(config.get("apiVersion") or "")
     if said != api_version:
         raise bad_request(f"invalid object type: {_gvk_text(config)}")
-    if _entries_of(config) is not None:
+    if entries_of(config) is not None:
         raise bad_request("metadata.managedFields must be nil")
 
 
@@ -476,8 +375,8 @@ def _described(obj: Object) -> str:
 
 
 def _applied(
-    live: dict[str, Any], config: Object, managers: _Managers, request: Request, force: bool
-) -> tuple[dict[str, Any], _Managers]:
+    live: dict[str, Any], config: Object, managers: Managers, request: Request, force: bool
+) -> tuple[dict[str, Any], Managers]:
     """The merged object without managedFields, and the managers after it. Raises _Conflicts."""
     atom = request.schema.atom
     me = request.identifier("Apply")
@@ -489,7 +388,7 @@ def _applied(
     if request.reset_fields:
         fields = fieldset.without_trees(fields, request.reset_fields)
     last = managers.get(me)
-    now_owned = managers | {me: _Entry(fields, request.api_version, None if last is None else last.time)}
+    now_owned = managers | {me: Entry(fields, request.api_version, None if last is None else last.time)}
     if last is not None and last.fields:
         owned: FieldSet = EMPTY
         for entry in now_owned.values():
@@ -509,17 +408,17 @@ def _applied(
     return (live if unchanged else new), out
 
 
-def _applier(fields: FieldSet, last: _Entry | None, request: Request, *, touched: bool) -> _Entry:
+def _applier(fields: FieldSet, last: Entry | None, request: Request, *, touched: bool) -> Entry:
     """The applier's own entry; it is kept as it stands when nothing about it changed."""
     if last is None:
-        return _Entry(fields, request.api_version, request.now if touched else None)
+        return Entry(fields, request.api_version, request.now if touched else None)
     time = request.now if touched else last.time
     equal = not fieldset.difference(fields, last.fields) and not fieldset.difference(last.fields, fields)
     kept = last.raw is not None and time == last.time and last.api_version == request.api_version and equal
-    return last if kept else _Entry(fields, request.api_version, time)
+    return last if kept else Entry(fields, request.api_version, time)
 
 
-def _refuse_conflicts(managers: _Managers, changed: FieldSet, me: ManagerId) -> None:
+def _refuse_conflicts(managers: Managers, changed: FieldSet, me: ManagerId) -> None:
     if not changed:
         return
     found: list[tuple[ManagerId, Path]] = []
@@ -594,12 +493,12 @@ def _with_last_applied(obj: dict[str, Any], config: Object) -> dict[str, Any]:
 
 def settle_times(live: Object, new: Object, *, equal: Callable[[object, object], bool] = same) -> Object:
     """`new` with the times of `live` where nothing but times changed, so that a write of nothing stays one."""
-    was, now = _entries_of(live), _entries_of(new)
+    was, now = entries_of(live), entries_of(new)
     if not was or not now or len(was) != len(now) or was == now:
         return new
     if any(_timeless(a) != _timeless(b) for a, b in zip(was, now, strict=True)):
         return new
-    if not equal(_without_entries(live), _without_entries(new)):
+    if not equal(without_entries(live), without_entries(new)):
         return new
     return with_managed_fields(new, was)
 

@@ -44,7 +44,7 @@ class Comparison(NamedTuple):
 # ---- kinds of values ----
 
 
-def _form(atom: Atom, value: object) -> str:
+def form_of(atom: Atom, value: object) -> str:
     """Which of the atom's forms rules this value: `map`, `scalar` or `list`.
 
     A value of a form the atom does not have, and null, fall under the first the atom has.
@@ -144,7 +144,7 @@ def to_set(value: object, atom: Atom) -> FieldSet:
 
 def _claims(value: object, atom: Atom) -> tuple[dict[str, Any], bool]:
     """Members below a value, and whether its own path is one."""
-    form = _form(atom, value)
+    form = form_of(atom, value)
     if form == "scalar":
         return EMPTY, True
     out: dict[str, Any] = {}
@@ -196,11 +196,11 @@ def _difference(old: Any, new: Any, atom: Atom) -> tuple[_Node, _Node, _Node]:
     """Nodes of the three sets for a value that is there on both sides."""
     if _equal(old, new, atom):
         return None, None, None
-    form = _form(atom, new)
+    form = form_of(atom, new)
     if _single(atom) or _narrowed(atom, old) == _narrowed(atom, new):
         return _difference_as(form, old, new, atom)
     # The value changed its form: what it was is compared as that, what it is as this, each against nothing.
-    first = _difference_as(_form(atom, old), old, new, atom)
+    first = _difference_as(form_of(atom, old), old, new, atom)
     second = _difference_as(form, old, new, atom)
     return _join(first[0], second[0]), _join(first[1], second[1]), _join(first[2], second[2])
 
@@ -297,7 +297,7 @@ def _difference_of_lists(old: list[Any], new: list[Any], of_list: ListType) -> t
 
 def _whole(value: Any, atom: Atom) -> dict[str, Any]:
     """The node of a value that is there on one side only: its path and every path below."""
-    form = _form(atom, value)
+    form = form_of(atom, value)
     out: dict[str, Any] = {}
     if form == "map":
         assert atom.map is not None
@@ -325,7 +325,7 @@ def merge(live: object, config: object, atom: Atom) -> Any:
     Items of keyed and set lists take the order of `config`, those it does not name stay where they were between them.
     Raises MergeError when `config` holds a list item twice.
     """
-    form = _form(atom, config)
+    form = form_of(atom, config)
     if form == "scalar" or config is live:
         return config
     if form == "map":
@@ -403,7 +403,7 @@ def remove(value: object, paths: FieldSet, atom: Atom) -> Any:
 
 
 def _remove(value: Any, paths: FieldSet, atom: Atom) -> Any:
-    form = _form(atom, value)
+    form = form_of(atom, value)
     if form == "scalar":
         return value
     if form == "map":
@@ -503,104 +503,3 @@ def _reconcile(node: FieldSet, atom: Atom, *, at_root: bool = False) -> FieldSet
             out = dict(node) if out is None else out
             out[element] = found
     return node if out is None else out
-
-
-# ---- validation ----
-
-
-def validate(value: object, atom: Atom) -> None:
-    """Raise MergeError, with all problems, for an applied object that does not fit its type."""
-    errors: list[str] = []
-    _validate(value, atom, "", errors)
-    if errors:
-        raise MergeError(errors[0] if len(errors) == 1 else "errors:\n" + "\n".join(f"  {one}" for one in errors))
-
-
-def _validate(value: Any, atom: Atom, path: str, errors: list[str]) -> None:
-    form = _form(atom, value)
-    prefix = f"{path}: " if path else ""
-    if value is None:
-        return
-    if form == "scalar":
-        if problem := _scalar_problem(str(atom.scalar), value):
-            errors.append(prefix + problem)
-        return
-    if form == "map":
-        assert atom.map is not None
-        if not isinstance(value, dict):
-            errors.append(f"{prefix}expected map, got &{{{_go_text(value)}}}")
-            return
-        for name, child in value.items():
-            declared = atom.map.fields.get(name) or atom.map.element
-            if declared is None:
-                errors.append(f"{path}.{name}: field not declared in schema")
-                continue
-            _validate(child, declared, f"{path}.{name}", errors)
-        return
-    assert atom.list is not None
-    if not isinstance(value, list):
-        errors.append(f"{prefix}expected list, got &{{{_go_text(value)}}}")
-        return
-    seen: set[str] = set()
-    for at, item in enumerate(value):
-        element = f"i:{at}"
-        if not atom.list.atomic:
-            try:
-                element = item_element(atom.list, item)
-            except MergeError as exc:
-                errors.append(f"{prefix}element {at}: {exc}")
-                return
-            if element in seen:
-                errors.append(f"{prefix}duplicate entries for key {fieldset.shown(element)}")
-            seen.add(element)
-        _validate(item, atom.list.element, path + fieldset.shown(element), errors)
-
-
-def _scalar_problem(scalar: str, value: Any) -> str:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if scalar == "numeric" and not number:
-        return f"expected numeric (int or float), got {_go_type(value)}"
-    if scalar == "string" and not isinstance(value, str):
-        return f"expected string, got &value.valueUnstructured{{Value:{_go_syntax(value)}}}"
-    if scalar == "boolean" and not isinstance(value, bool):
-        return f"expected boolean, got &{{{_go_text(value)}}}"
-    if scalar == "untyped" and not (number or isinstance(value, str | bool)):
-        return f"expected any scalar, got &{{{_go_text(value)}}}"
-    return ""
-
-
-def _go_type(value: object) -> str:
-    if isinstance(value, bool):
-        return "bool"
-    if isinstance(value, dict):
-        return "map[string]interface {}"
-    if isinstance(value, list):
-        return "[]interface {}"
-    return "string" if isinstance(value, str) else "float64" if isinstance(value, float) else "int64"
-
-
-def _go_text(value: object) -> str:
-    """A value as Go's %v prints it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if value is None:
-        return "<nil>"
-    if isinstance(value, dict):
-        return "map[" + " ".join(f"{key}:{_go_text(value[key])}" for key in sorted(value)) + "]"
-    if isinstance(value, list):
-        return "[" + " ".join(map(_go_text, value)) + "]"
-    return str(value)
-
-
-def _go_syntax(value: object) -> str:
-    """A value as Go's %#v prints it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if value is None:
-        return "interface {}(nil)"
-    if isinstance(value, dict):
-        inner = ", ".join(f"{go_quote(key)}:{_go_syntax(value[key])}" for key in sorted(value))
-        return f"map[string]interface {{}}{{{inner}}}"
-    if isinstance(value, list):
-        return "[]interface {}{" + ", ".join(map(_go_syntax, value)) + "}"
-    return go_quote(value) if isinstance(value, str) else str(value)

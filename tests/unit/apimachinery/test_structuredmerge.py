@@ -8,8 +8,9 @@ import pytest
 
 from tiphys.apimachinery import fieldset, structuredmerge
 from tiphys.apimachinery.mergeschema import Atom, MergeSchemas
+from tiphys.apimachinery.mergevalidation import validate
 from tiphys.apimachinery.names import GroupVersionKind
-from tiphys.apimachinery.structuredmerge import MergeError, compare, merge, prune, reconcile, to_set, validate
+from tiphys.apimachinery.structuredmerge import MergeError, compare, merge, prune, reconcile, to_set
 
 
 @pytest.fixture(scope="module")
