@@ -233,7 +233,8 @@ def patch(random: Random, kind: str, value: Json, depth: int = 0) -> Json:
     if depth > 1 and random.random() < 0.02:
         made["$patch"] = random.choice(("replace", "delete"))
     for field, item in value.items():
-        if field in ("apiVersion", "kind", "selector", "status", "managedFields") or random.random() < 0.35:
+        left_out = 0.1 if field in ("spec", "template", "metadata", "containers", "ports") else 0.35
+        if field in ("apiVersion", "kind", "selector", "status", "managedFields") or random.random() < left_out:
             continue
         if depth == 1 and field in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp", "generation"):
             continue
