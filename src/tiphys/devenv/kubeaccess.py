@@ -102,7 +102,9 @@ class KubeAccess:
         field_manager: str = "",
         force: bool = False,
     ) -> Manifest:
-        """See ClusterAccess."""
+        """See ClusterAccess. The subresource `binding` takes a patch with `spec.nodeName`, which is sent as a Binding."""
+        if subresource == "binding":
+            return await self._bind(resource, namespace, name, cast("Mapping[str, Any]", body))
         try:
             return await self._client.patch(
                 self._resource(resource),
@@ -116,6 +118,23 @@ class KubeAccess:
             )
         except ClusterUnreachable as error:
             raise _unavailable(error) from None
+
+    async def _bind(self, resource: str, namespace: str, name: str, body: Mapping[str, Any]) -> Manifest:
+        node = body["spec"]["nodeName"]
+        binding = {
+            "apiVersion": "v1",
+            "kind": "Binding",
+            "metadata": {"name": name, "namespace": namespace, "uid": body["metadata"]["uid"]},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": node},
+        }
+        pods = self._resource(resource)
+        try:
+            await self._client.create(
+                pods, binding, namespace, field_manager=self._manager, name=name, subresource="binding"
+            )
+        except ClusterUnreachable as error:
+            raise _unavailable(error) from None
+        return await self.get(resource, namespace, name)
 
     async def delete(
         self,

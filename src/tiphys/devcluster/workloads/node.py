@@ -9,12 +9,13 @@ from tiphys.apimachinery.apierrors import AlreadyExists, ApiError
 from tiphys.devcluster.workloads.fields import Json, Key, Obj, condition, same, spec_of, status_of
 from tiphys.devcluster.workloads.kubelet import HOST_IP, KUBELET, NODE
 from tiphys.devcluster.workloads.pods import is_finished
-from tiphys.devcluster.workloads.world import BINDINGS, CLAIMS, LEASES, NODES, PODS, Controller, World
+from tiphys.devcluster.workloads.world import CLAIMS, LEASES, NODES, PODS, Controller, World
 from tiphys.runtime.clock import format_micro_time
 from tiphys.runtime.workqueue import After, Done, Result
 
 LEASE_S: Final = 40
 RENEW_S: Final = 10.0
+SCHEDULER: Final = "kube-scheduler"
 LEASE_NAMESPACE: Final = "kube-node-lease"
 
 LABELS: Final = {
@@ -158,16 +159,22 @@ class Scheduler(Controller):
         if obstacle:
             await self._refuse(pod, obstacle)
             return Done()
-        body: Json = {
-            "apiVersion": "v1",
-            "kind": "Binding",
-            "metadata": {"name": meta.name(pod), "namespace": meta.namespace(pod), "uid": meta.uid(pod)},
-            "target": {"apiVersion": "v1", "kind": "Node", "name": NODE},
-        }
-        await self.world.access.create(BINDINGS, meta.namespace(pod), body)
+        await self._bind(pod)
         message = f"Successfully assigned {meta.namespace(pod)}/{meta.name(pod)} to {NODE}"
         self.world.tell(PODS, pod, "Normal", "Scheduled", message)
         return Done()
+
+    async def _bind(self, pod: Obj) -> None:
+        """Node and condition in one write, as the binding subresource makes them."""
+        scheduled: Json = {
+            "type": "PodScheduled",
+            "status": "True",
+            "lastProbeTime": None,
+            "lastTransitionTime": self.world.now(),
+        }
+        others = [one for one in status_of(pod).get("conditions") or () if one.get("type") != "PodScheduled"]
+        body: Json = {"spec": {"nodeName": NODE}, "status": {"conditions": [*others, scheduled]}}
+        await self.world.patch(PODS, pod, body, subresource="binding", manager=SCHEDULER)
 
     def _obstacle(self, pod: Obj) -> str:
         """Why the Pod cannot be on our node, empty when it can."""
@@ -205,7 +212,7 @@ class Scheduler(Controller):
             return
         others = [one for one in held if one.get("type") != "PodScheduled"]
         status = {**status_of(pod), "conditions": [*others, refused]}
-        await self.world.set_status(PODS, pod, status, manager="kube-scheduler")
+        await self.world.set_status(PODS, pod, status, manager=SCHEDULER)
         self.world.tell(PODS, pod, "Warning", "FailedScheduling", obstacle)
 
 

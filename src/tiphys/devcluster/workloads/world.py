@@ -37,7 +37,6 @@ STORAGE_CLASSES = "storage.k8s.io/v1/storageclasses"
 AUTOSCALERS = "autoscaling/v2/horizontalpodautoscalers"
 BUDGETS = "policy/v1/poddisruptionbudgets"
 LEASES = "coordination.k8s.io/v1/leases"
-BINDINGS = "v1/bindings"
 
 KINDS: Mapping[str, str] = {
     PODS: "Pod",
@@ -60,7 +59,6 @@ KINDS: Mapping[str, str] = {
     AUTOSCALERS: "HorizontalPodAutoscaler",
     BUDGETS: "PodDisruptionBudget",
     LEASES: "Lease",
-    BINDINGS: "Binding",
     "v1/events": "Event",
 }
 
