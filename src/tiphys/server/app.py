@@ -1,0 +1,185 @@
+"""Route table, order of the checks, one error handler: the ASGI application.
+
+Order: content type, route, session, access check, handler. Source: api-ui 2.3.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import orjson
+
+from tiphys.server import account, applications, projects, session, settings, stream, sync
+from tiphys.server.authz import PUBLIC, SIGNED_IN, application_access, authenticate, enforce, require_session
+from tiphys.server.context import Context
+from tiphys.server.errors import Code, PlainError, RequestError, request_error
+from tiphys.server.http import Receive, Request, Response, Scope, Send, text_response
+from tiphys.server.ports import Services
+from tiphys.server.routing import Access, Route, Router
+
+V1 = "/api/v1"
+_HEADERS = [
+    ("X-Frame-Options", "sameorigin"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Cache-Control", "no-store"),
+]
+
+
+def routes(*, metrics: bool = False) -> tuple[Route, ...]:
+    """Every route with its access check."""
+    app = f"{V1}/applications"
+    table = [
+        Route("GET", "/healthz", _healthz, PUBLIC),
+        Route("GET", "/api/version", settings.get_version, PUBLIC),
+        Route("GET", "/auth/logout", session.logout, PUBLIC),
+        Route("POST", f"{V1}/session", session.create_session, PUBLIC),
+        Route("DELETE", f"{V1}/session", session.delete_session, PUBLIC),
+        Route("GET", f"{V1}/session/userinfo", session.user_info, PUBLIC),
+        Route("GET", f"{V1}/settings", settings.get_settings, PUBLIC),
+        Route("GET", f"{V1}/account", account.list_accounts, SIGNED_IN),
+        Route("PUT", f"{V1}/account/password", account.update_password, SIGNED_IN),
+        Route("GET", f"{V1}/account/can-i/{{resource}}/{{action}}/{{subresource=**}}", account.can_i, SIGNED_IN),
+        Route("GET", f"{V1}/account/{{name}}", account.get_account, SIGNED_IN),
+        Route("GET", f"{V1}/projects", projects.list_projects, SIGNED_IN),
+        Route(
+            "GET", f"{V1}/projects/{{name}}", projects.get_project, enforce("projects", "get", "name", in_project=True)
+        ),
+        Route("GET", app, applications.list_applications, SIGNED_IN),
+        Route("POST", app, applications.create_application, _CREATE),
+        Route("GET", f"{app}/{{name}}", applications.get_application, application_access("get")),
+        Route("PUT", f"{app}/{{name}}", applications.update_application, application_access("update")),
+        Route("PATCH", f"{app}/{{name}}", applications.patch_application, application_access("update")),
+        Route("DELETE", f"{app}/{{name}}", applications.delete_application, application_access("delete")),
+        Route("PUT", f"{app}/{{name}}/spec", applications.update_spec, application_access("update")),
+        Route("POST", f"{app}/{{name}}/sync", sync.sync_application, application_access("get")),
+        Route("POST", f"{app}/{{name}}/rollback", sync.rollback_application, application_access("get")),
+        Route("DELETE", f"{app}/{{name}}/operation", sync.terminate_operation, application_access("get")),
+        Route("GET", f"{app}/{{name}}/resource-tree", applications.resource_tree, application_access("get")),
+        Route("GET", f"{app}/{{name}}/managed-resources", applications.managed_resources, application_access("get")),
+        Route("GET", f"{V1}/stream/applications", stream.stream_applications, SIGNED_IN),
+    ]
+    if metrics:
+        table.append(Route("GET", "/metrics", _metrics, _METRICS))
+    return tuple(table)
+
+
+class App:
+    """The HTTP API as an ASGI application."""
+
+    def __init__(self, services: Services, *, extra_routes: tuple[Route, ...] = ()) -> None:
+        self._services = services
+        self.router = Router((*routes(metrics=services.metrics is not None), *extra_routes))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        if scope["type"] != "http":
+            raise RuntimeError(f"no {scope['type']} connections are served")
+        request = Request(scope, receive)
+        response = await self._answer(request)
+        response.headers += _HEADERS
+        await send(response.start_message())
+        if response.parts is None:
+            await send({"type": "http.response.body", "body": response.body})
+        else:
+            await _send_parts(request, response.parts, send)
+
+    async def _answer(self, request: Request) -> Response:
+        try:
+            _check_content_type(request)
+            route, request.params = self.router.find(request.method, request.raw_path)
+            context = Context(request, self._services)
+            authenticate(context)
+            access = route.access
+            assert access is not None
+            if access.session:
+                require_session(context)
+            await access.check(context)
+            response = await route.handler(context)
+            self._renew(context, response)
+            return response
+        except PlainError as error:
+            return text_response(error.text, error.status)
+        except Exception as error:
+            return self._error(request, error)
+
+    def _renew(self, context: Context, response: Response) -> None:
+        """A browser's session that is about to end is issued anew."""
+        principal, sessions = context.principal, self._services.sessions
+        if principal is None or "argocd.token" not in context.request.headers.get("cookie", ""):
+            return
+        if sessions.is_ending(principal) and not any(name == "Set-Cookie" for name, _ in response.headers):
+            token = sessions.issue(principal.name)
+            response.headers += session.session_cookies(token, secure=self._services.secure)
+
+    def _error(self, request: Request, error: Exception) -> Response:
+        known = request_error(error)
+        if known is None:
+            self._services.log.exception("request failed", error, method=request.method, path=request.raw_path)
+            known = RequestError(Code.INTERNAL, "internal error; the server's log says more")
+        if request.raw_path.startswith(f"{V1}/stream/"):
+            return Response(orjson.dumps(known.stream_error()), known.http_status)
+        return Response(known.body(), known.http_status)
+
+
+async def _check_create(context: Context) -> None:
+    """The handler asks: what is to be created, and where, is in the body."""
+
+
+async def _check_metrics(context: Context) -> None:
+    """Metrics name every Application: they are for whoever may see all of them."""
+    context.enforce("applications", "get", "*/*")
+
+
+_METRICS = Access("applications, get, */*", _check_metrics)
+_CREATE = Access("applications, create, {project}/{name} of the body", _check_create)
+
+
+def _check_content_type(request: Request) -> None:
+    """Against cross-site requests: whatever changes something says it is JSON, which a form cannot."""
+    if request.method in ("GET", "HEAD", "OPTIONS") or not request.raw_path.startswith("/api/"):
+        return
+    if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
+        raise PlainError(415, "Invalid content type")
+
+
+async def _send_parts(request: Request, parts: AsyncGenerator[bytes, None], send: Send) -> None:
+    """Send a stream until it ends or the client goes."""
+
+    async def pump() -> None:
+        async with aclosing(parts) as open_parts:
+            async for part in open_parts:
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    async with asyncio.TaskGroup() as group:
+        pumping = group.create_task(pump())
+        leaving = group.create_task(request.disconnected())
+        await asyncio.wait((pumping, leaving), return_when=asyncio.FIRST_COMPLETED)
+        pumping.cancel()
+        leaving.cancel()
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+async def _healthz(context: Context) -> Response:
+    """GET /healthz: ok once Applications have been read."""
+    if not context.services.applications.synced.is_set():
+        return text_response("applications have not been read yet", 503)
+    return Response(b"ok", content_type="text/plain; charset=utf-8")
+
+
+async def _metrics(context: Context) -> Response:
+    """GET /metrics in Prometheus' text form."""
+    metrics = context.services.metrics
+    return Response((metrics() if metrics else "").encode(), content_type="text/plain; version=0.0.4; charset=utf-8")

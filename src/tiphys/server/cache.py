@@ -1,0 +1,200 @@
+"""Applications as they are answered: held encoded, so that a list is a join of bytes, and followed by streams.
+
+Fed from a watch (`replace`, `event`). Each stored Application is encoded once per version. A follower gets every change
+in order or is told that it was too slow; it never holds up the feeder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+_MAX_WAITING = 10_000  # changes a slow follower may be behind before it is cut off
+
+ADDED = "ADDED"
+MODIFIED = "MODIFIED"
+DELETED = "DELETED"
+
+
+class StoredApplication:
+    """One Application at one version. `obj` is never changed in place."""
+
+    __slots__ = ("_encoded", "name", "namespace", "obj", "project", "resource_version")
+
+    def __init__(self, obj: Mapping[str, Any]) -> None:
+        metadata = obj.get("metadata") or {}
+        self.obj = obj
+        self.namespace = str(metadata.get("namespace") or "")
+        self.name = str(metadata.get("name") or "")
+        self.resource_version = str(metadata.get("resourceVersion") or "")
+        spec = obj.get("spec")
+        self.project = str((spec.get("project") if isinstance(spec, Mapping) else "") or "default")
+        self._encoded: bytes | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """(namespace, name)."""
+        return (self.namespace, self.name)
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """metadata of the object."""
+        found = self.obj.get("metadata")
+        return found if isinstance(found, Mapping) else {}
+
+    @property
+    def encoded(self) -> bytes:
+        """JSON as answered, without apiVersion and kind, which Argo CD leaves out too, and without managedFields."""
+        if self._encoded is None:
+            self._encoded = orjson.dumps(visible(self.obj))
+        return self._encoded
+
+    def rbac_object(self, controller_namespace: str) -> str:
+        """`<project>/<name>`, or with the namespace between where it is not the control plane's."""
+        if self.namespace == controller_namespace:
+            return f"{self.project}/{self.name}"
+        return f"{self.project}/{self.namespace}/{self.name}"
+
+
+def visible(obj: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of an Application object that clients get."""
+    out = {key: value for key, value in obj.items() if key not in ("apiVersion", "kind")}
+    metadata = out.get("metadata")
+    if isinstance(metadata, Mapping) and "managedFields" in metadata:
+        out["metadata"] = {key: value for key, value in metadata.items() if key != "managedFields"}
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """ADDED, MODIFIED or DELETED, with the Application as it is or last was."""
+
+    type: str
+    app: StoredApplication
+
+
+class TooSlowError(Exception):
+    """A follower did not keep up."""
+
+
+class Follower:
+    """Changes since it was opened. Close it when done."""
+
+    def __init__(self, cache: ApplicationCache) -> None:
+        self._cache = cache
+        self._waiting: asyncio.Queue[Change | None] = asyncio.Queue()
+
+    async def next(self) -> Change:
+        """The next change. Raises TooSlowError once too many have piled up."""
+        change = await self._waiting.get()
+        if change is None:
+            raise TooSlowError("the stream did not keep up with the changes; list again and follow from there")
+        return change
+
+    def close(self) -> None:
+        """Stop following."""
+        self._cache.drop(self)
+
+    def offer(self, change: Change) -> None:
+        """Called by the cache."""
+        if self._waiting.qsize() >= _MAX_WAITING:
+            self._cache.drop(self)
+            while not self._waiting.empty():
+                self._waiting.get_nowait()
+            self._waiting.put_nowait(None)
+        else:
+            self._waiting.put_nowait(change)
+
+
+class ApplicationCache:
+    """All Applications we know. Belongs to the event loop's thread."""
+
+    def __init__(self) -> None:
+        self._apps: dict[tuple[str, str], StoredApplication] = {}
+        self._sorted: list[StoredApplication] | None = None
+        self._followers: set[Follower] = set()
+        self._gone: dict[tuple[str, str], str] = {}  # versions of deletions, against late answers of our own writes
+        self.resource_version = ""
+        self.synced = asyncio.Event()
+
+    def __iter__(self) -> Iterator[StoredApplication]:
+        """Applications sorted by name, then namespace."""
+        if self._sorted is None:
+            self._sorted = sorted(self._apps.values(), key=lambda app: (app.name, app.namespace))
+        return iter(self._sorted)
+
+    def __len__(self) -> int:
+        return len(self._apps)
+
+    def get(self, namespace: str, name: str) -> StoredApplication | None:
+        """One Application."""
+        return self._apps.get((namespace, name))
+
+    def follow(self) -> Follower:
+        """Follow changes from now on."""
+        follower = Follower(self)
+        self._followers.add(follower)
+        return follower
+
+    def drop(self, follower: Follower) -> None:
+        """Forget a follower."""
+        self._followers.discard(follower)
+
+    def replace(self, objects: Iterable[Mapping[str, Any]], resource_version: str) -> None:
+        """Everything there is, after a list. Followers get the differences."""
+        fresh = {app.key: app for app in map(StoredApplication, objects)}
+        self._gone.clear()
+        for key, old in list(self._apps.items()):
+            if key not in fresh:
+                self._remove(old)
+        for app in fresh.values():
+            self._put(app)
+        self.resource_version = resource_version
+        self.synced.set()
+
+    def event(self, kind: str, obj: Mapping[str, Any]) -> None:
+        """One watch event, or the answer to a write of our own as MODIFIED: what is older than what is held is ignored."""
+        app = StoredApplication(obj)
+        if kind == DELETED:
+            self._remove(app)
+        else:
+            self._put(app)
+        self.resource_version = app.resource_version or self.resource_version
+
+    def _put(self, app: StoredApplication) -> None:
+        old = self._apps.get(app.key)
+        if old is not None and _is_newer_or_same(old.resource_version, app.resource_version):
+            return
+        gone = self._gone.get(app.key)
+        if gone is not None:
+            if _is_newer_or_same(gone, app.resource_version):
+                return
+            del self._gone[app.key]
+        self._apps[app.key] = app
+        if old is None or self._sorted is None:
+            self._sorted = None
+        else:
+            self._sorted[self._sorted.index(old)] = app
+        self._tell(Change(ADDED if old is None else MODIFIED, app))
+
+    def _remove(self, app: StoredApplication) -> None:
+        self._gone[app.key] = app.resource_version
+        if self._apps.pop(app.key, None) is not None:
+            self._sorted = None
+            self._tell(Change(DELETED, app))
+
+    def _tell(self, change: Change) -> None:
+        for follower in list(self._followers):
+            follower.offer(change)
+
+
+def _is_newer_or_same(held: str, offered: str) -> bool:
+    """Whether what is held is at least as new: our own writes come in before the watch tells of them."""
+    try:
+        return int(held) >= int(offered)
+    except ValueError:
+        return held == offered and held != ""

@@ -1,0 +1,110 @@
+"""/api/v1/stream: changes as newline-delimited JSON or server-sent events, with backpressure.
+
+Source: api-ui 2.3 "Streams". A stream ends within seconds when its session does, and shows nothing its caller may no
+longer see.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+import orjson
+
+from tiphys.server.applications import Filter
+from tiphys.server.authz import still_valid
+from tiphys.server.cache import ADDED, DELETED, Change, Follower, TooSlowError, visible
+from tiphys.server.context import Context
+from tiphys.server.errors import Code, RequestError
+from tiphys.server.fieldmask import FieldMask
+from tiphys.server.http import Response
+
+_CHECK_S = 5.0  # how often an idle stream looks whether its session still counts
+_CHECKS_PER_KEEPALIVE = 3  # server-sent events: a comment every 15 s
+
+
+async def stream_applications(context: Context) -> Response:
+    """GET /stream/applications: what there is as ADDED unless `resourceVersion` is given, then every change."""
+    events = context.request.headers.get("accept", "").strip().startswith("text/event-stream")
+    wanted = Filter(context)
+    follower = context.services.applications.follow()
+    headers = [("X-Content-Type-Options", "nosniff")] if events else []
+    return Response(
+        content_type="text/event-stream" if events else "application/json",
+        headers=headers,
+        parts=_framed(_changes(context, wanted, follower), events),
+    )
+
+
+async def _changes(context: Context, wanted: Filter, follower: Follower) -> AsyncGenerator[dict[str, Any] | None, None]:
+    """Items of the stream; None from time to time while nothing happens."""
+    request = context.request
+    mask = FieldMask(request.query("fields")) if request.query("fields") else None
+    told: dict[tuple[str, str], bytes] = {}
+    try:
+        if not request.query("resourceVersion") or request.query("name"):
+            for app in list(context.services.applications):
+                if wanted.shows(app):
+                    item = _item(Change(ADDED, app), mask, told)
+                    if item is not None:
+                        yield item
+        # What happened while the first answers went out waits in the follower; what was just told is not told twice.
+        while True:
+            try:
+                async with asyncio.timeout(_CHECK_S):
+                    change = await follower.next()
+            except TimeoutError:
+                if not still_valid(context):
+                    raise RequestError(Code.UNAUTHENTICATED, "the session has ended") from None
+                yield None
+                continue
+            wanted.forget_permissions()
+            if not still_valid(context):
+                raise RequestError(Code.UNAUTHENTICATED, "the session has ended")
+            if wanted.shows(change.app):
+                item = _item(change, mask, told)
+                if item is not None:
+                    yield item
+    except TooSlowError as error:
+        yield RequestError(Code.RESOURCE_EXHAUSTED, str(error)).stream_error()
+    except RequestError as error:
+        yield error.stream_error()
+    finally:
+        follower.close()
+
+
+def _item(change: Change, mask: FieldMask | None, told: dict[tuple[str, str], bytes]) -> dict[str, Any] | None:
+    """The item for a change; None when, as filtered, it says nothing new."""
+    if mask is None:
+        shown: bytes | None = change.app.encoded
+    else:
+        masked = mask.apply(visible(change.app.obj), "result", "application")
+        shown = orjson.dumps(masked) if masked is not None else None
+    if change.type == DELETED:
+        told.pop(change.app.key, None)
+    elif told.get(change.app.key) == (shown or b""):
+        return None
+    else:
+        told[change.app.key] = shown or b""
+    result: dict[str, Any] = {}
+    if mask is None or mask.apply(change.type, "result", "type") is not None:
+        result["type"] = change.type
+    if shown is not None:
+        result["application"] = orjson.Fragment(shown)
+    return {"result": result}
+
+
+async def _framed(items: AsyncGenerator[dict[str, Any] | None, None], events: bool) -> AsyncGenerator[bytes, None]:
+    idle = 0
+    async with aclosing(items):
+        async for item in items:
+            if item is None:
+                idle += 1
+                # An empty part makes the server notice a client that has gone.
+                yield b":\n" if events and idle % _CHECKS_PER_KEEPALIVE == 0 else b""
+                continue
+            idle = 0
+            encoded = orjson.dumps(item)
+            yield b"data: " + encoded + b" \n\n" if events else encoded + b"\n"
