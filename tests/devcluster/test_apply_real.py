@@ -23,7 +23,7 @@ import yaml
 from tests.realcluster import build
 from tests.realcluster.cluster import Cluster, running
 
-from tiphys.apimachinery import managedfields
+from tiphys.apimachinery import fieldset, managedfields
 from tiphys.apimachinery.apierrors import ApiError, Conflict
 from tiphys.apimachinery.mergeschema import MergeSchema, MergeSchemas
 from tiphys.apimachinery.names import GroupVersionKind
@@ -283,21 +283,24 @@ class Walk:
     def step(self) -> None:
         manager = self.rng.choice(MANAGERS)
         roll = self.rng.random()
-        if roll < 0.65:
+        if self.live is not None and self.kind.has_status and roll < 0.15:
+            self.through_subresource(f"{manager}-{self.rng.randint(1, 9)}")
+        elif roll < 0.65:
             self.apply(manager)
         elif roll < 0.85 or self.live is None:
             self.replace(manager)
         else:
             self.patch(manager)
 
-    def arguments(self, manager: str) -> dict[str, Any]:
+    def arguments(self, manager: str, subresource: str = "") -> dict[str, Any]:
         group = self.kind.api_version.rpartition("/")[0]
-        reset = managedfields.reset_fields_of(group, self.kind.kind, "", has_status=self.kind.has_status)
+        reset = managedfields.reset_fields_of(group, self.kind.kind, subresource, has_status=self.kind.has_status)
         return {
             "manager": manager,
             "api_version": self.kind.api_version,
             "schema": self.kind.schema,
             "now": NOW,
+            "subresource": subresource,
             "reset_fields": reset,
             "zero": self.kind.zero,
         }
@@ -360,14 +363,47 @@ class Walk:
         status, answer = self.server.send("PATCH", path, change, "application/merge-patch+json")
         self.updated(manager, status, answer, change)
 
-    def updated(self, manager: str, status: int, answer: dict[str, Any], request: dict[str, Any]) -> None:
+    def through_subresource(self, manager: str) -> None:
+        """A status or a scale written by one of many managers, so that some objects come to have too many of them."""
+        assert self.live is not None
+        query = f"fieldManager={manager}"
+        if self.rng.random() < 0.5:
+            wanted = self.rng.choice([3, 4])
+            replicas = self.live["spec"].get("replicas")
+            path = f"{self.kind.path}/{self.name}/scale?{query}"
+            status, _ = self.server.send("PATCH", path, {"spec": {"replicas": wanted}}, "application/merge-patch+json")
+            assert status == 200
+            _, answer = self.server.send("GET", f"{self.kind.path}/{self.name}")
+            # A scale makes the server write all entries with sorted keys, until the next write.
+            entries_ = answer["metadata"].get("managedFields") or []
+            in_order = [one | {"fieldsV1": fieldset.encode(one["fieldsV1"])} for one in entries_]
+            answer = managedfields.with_managed_fields(answer, in_order)
+            if replicas != wanted:
+                fields = managedfields.update_scale(self.live, manager=manager, api_version=self.kind.api_version)
+                said = json.dumps([self.live, wanted, answer])
+                self.compare_fields({"metadata": {"managedFields": fields}}, answer, said)
+            self.live = answer
+            return
+        change = {
+            "metadata": {"labels": {"p": self.rng.choice("xyz")}, "annotations": {"q": self.rng.choice("xyz")}},
+            "spec": {"paused": True},
+            "status": {"replicas": self.rng.randint(0, 3), "observedGeneration": self.rng.randint(1, 3)},
+        }
+        path = f"{self.kind.path}/{self.name}/status?{query}"
+        status, answer = self.server.send("PATCH", path, change, "application/merge-patch+json")
+        self.updated(manager, status, answer, change, subresource="status")
+
+    def updated(
+        self, manager: str, status: int, answer: dict[str, Any], request: dict[str, Any], *, subresource: str = ""
+    ) -> None:
         said = json.dumps([self.live, request, answer])
         if status == 422:
             self.tally.refused += 1
             return
         assert status in (200, 201), said
         metadata = {key: value for key, value in answer["metadata"].items() if key != "managedFields"}
-        fields = managedfields.update(self.live, answer | {"metadata": metadata}, **self.arguments(manager))
+        arguments = self.arguments(manager, subresource)
+        fields = managedfields.update(self.live, answer | {"metadata": metadata}, **arguments)
         self.compare_fields({"metadata": {"managedFields": fields}}, answer, said)
         self.live = answer
 

@@ -279,11 +279,15 @@ def update_scale(
 ) -> list[dict[str, Any]]:
     """The managedFields of an object whose replicas were changed through its scale subresource.
 
-    The new entry bears no time: the API keeps none for it.
+    The new entry bears no time: the API keeps none for it. Replicas that nobody owned stay that way: the Scale is an
+    object without tracking then.
     """
     replicas = fieldset.from_paths([path])
+    before = _given(live, None)
+    if not any(fieldset.has(entry.fields, path) for entry in before.values()):
+        return encode(before)
     out: Managers = {}
-    for one, entry in _given(live, None).items():
+    for one, entry in before.items():
         fields = fieldset.difference(entry.fields, replicas)
         if fields:
             out[one] = entry if fields is entry.fields else Entry(fields, entry.api_version, entry.time)

@@ -279,6 +279,8 @@ def test_scaling_takes_the_replicas_and_bears_no_time(deployment: MergeSchema) -
         "subresource": "scale",
     }
     assert entries[1]["fieldsV1"] == {"f:spec": {"f:paused": {}}}
+    unowned = [entry | {"fieldsV1": {"f:spec": {"f:paused": {}}}}]
+    assert update_scale({"metadata": {"managedFields": unowned}}, manager="curl", api_version="apps/v1") == unowned
 
 
 def test_a_conflict_with_a_subresource_says_so(config_map: MergeSchema) -> None:
