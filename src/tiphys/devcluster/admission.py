@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 from tiphys.apimachinery import goshapes
 from tiphys.apimachinery.names import GroupKind, GroupVersionKind
 from tiphys.devcluster.addresses import Addresses
-from tiphys.devcluster.admission_pods import admit_pod, prepare_pod
+from tiphys.devcluster.admission_pods import add_tolerations, admit_pod, prepare_pod
 from tiphys.devcluster.admission_services import prepare_service, update_service
 from tiphys.devcluster.defaults import default_in_place
 
@@ -359,7 +359,12 @@ def _update_signing_request(old: Mapping[str, Any], new: Json, _: Admission) -> 
     new["spec"] = old["spec"]
 
 
+def _update_pod(old: Mapping[str, Any], new: Json, _: Admission) -> None:
+    add_tolerations(new["spec"])
+
+
 _UPDATE: Final[dict[GroupKind, Callable[[Mapping[str, Any], Json, Admission], None]]] = {
+    GroupKind("", "Pod"): _update_pod,
     GroupKind("", "Service"): _update_service,
     GroupKind("", "Namespace"): _update_namespace,
     GroupKind("", "Secret"): _update_secret,

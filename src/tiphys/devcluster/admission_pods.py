@@ -41,7 +41,7 @@ def admit_pod(pod: Json, lookup: Reader, suffix: Callable[[], str]) -> None:
     _limit_ranges(pod, lookup)
     if MIRROR_ANNOTATION not in (pod["metadata"].get("annotations") or {}):
         _service_account(pod, lookup, suffix)
-    _tolerations(pod["spec"])
+    add_tolerations(pod["spec"])
     _priority(pod, lookup)
 
 
@@ -134,7 +134,8 @@ def _token_sources() -> Json:
     }
 
 
-def _tolerations(spec: Json) -> None:
+def add_tolerations(spec: Json) -> None:
+    """Let a pod stay five minutes on a node that is not ready or not reachable, unless it says otherwise."""
     tolerations = spec.get("tolerations") or []
     for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
         if not any(_covers(one, key) for one in tolerations):

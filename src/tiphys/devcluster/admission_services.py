@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -46,8 +47,10 @@ def update_service(old: Mapping[str, Any], new: Json, addresses: Addresses) -> N
         spec["ipFamilyPolicy"] = before["ipFamilyPolicy"]
     _set_families(spec)
     held = before.get("clusterIP") or ""
-    if spec.get("clusterIP", "") != held or not held:
+    if not held:
         _set_address(new, addresses)
+    elif spec.get("clusterIP", "") != held:
+        spec["clusterIPs"] = spec.get("clusterIPs") or [spec.get("clusterIP", "")]  # which validation refuses
     elif not spec.get("clusterIPs"):
         spec["clusterIPs"] = list(before.get("clusterIPs") or [held])
     _set_node_ports(new, addresses, kept={port.get("nodePort", 0) for port in before.get("ports") or ()})
@@ -64,13 +67,23 @@ def _set_families(spec: Json) -> None:
 def _set_address(service: Json, addresses: Addresses) -> None:
     spec = service["spec"]
     wanted = spec.get("clusterIP") or (spec.get("clusterIPs") or [""])[0]
-    if wanted != HEADLESS:
+    if wanted != HEADLESS and (not wanted or _is_address(wanted)):  # validation refuses what is no address
         try:
             wanted = addresses.cluster_ip(wanted)
         except AllocationError as error:
             raise _refused(service, "spec.clusterIPs", [wanted], error) from error
+    given = spec.get("clusterIPs")
     spec["clusterIP"] = wanted
-    spec["clusterIPs"] = [wanted]
+    if not given or len(given) == 1:
+        spec["clusterIPs"] = given or [wanted]
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _set_node_ports(service: Json, addresses: Addresses, kept: set[int] | None = None) -> None:

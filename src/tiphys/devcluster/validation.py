@@ -1,0 +1,616 @@
+"""Which objects a server stores: every problem of one at once, in kube-apiserver's words.
+
+A subset: what people get wrong in manifests. What is not checked is accepted.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from tiphys.apimachinery.apierrors import FieldCause, duplicate, forbidden_value, invalid_value, not_supported, required
+from tiphys.apimachinery.names import GroupKind, GroupVersionKind
+from tiphys.apimachinery.quantity import parse
+from tiphys.devcluster import validation_services as services
+from tiphys.devcluster import validation_workloads as workloads
+from tiphys.devcluster.gojson import syntax_error
+from tiphys.devcluster.validation_names import (
+    NOT_NEGATIVE,
+    Causes,
+    NameRule,
+    check,
+    check_count_or_percent,
+    check_metadata,
+    check_selector,
+    config_key,
+    dns_label,
+    dns_subdomain,
+    invalid_struct,
+    path_segment,
+    qualified_name,
+)
+from tiphys.devcluster.validation_pods import check_pod_spec
+from tiphys.devcluster.validation_workloads import IMMUTABLE
+
+Json = Mapping[str, Any]
+
+RBAC: Final = "rbac.authorization.k8s.io"
+POD_FROZEN: Final = (
+    "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
+    "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
+    "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
+)
+CLAIM_FROZEN: Final = (
+    "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
+)
+
+
+def validate_create(obj: Json, gvk: GroupVersionKind, *, namespaced: bool) -> list[FieldCause]:
+    """Every problem of a new object that is canonical, defaulted and prepared; empty when it may be stored.
+
+    For kinds that are not built in, only metadata is checked.
+
+    Source: dev-cluster 2; apimachinery pkg/api/validation, pkg/apis/*/validation.
+    Differs: rarely used rules are left out, because a development cluster may accept more than a real one.
+    """
+    return _validate(obj, None, gvk, namespaced)
+
+
+def validate_update(
+    new: Json, old: Json, gvk: GroupVersionKind, subresource: str = "", *, namespaced: bool
+) -> list[FieldCause]:
+    """Every problem of a changed object, what may not change included; `new` is prepared.
+
+    Through a subresource only what it can change is checked, which is its metadata.
+    """
+    if subresource:
+        causes: Causes = []
+        check_metadata(causes, new["metadata"], _name_rule(gvk.group_kind))
+        return causes
+    return _validate(new, old, gvk, namespaced)
+
+
+def _validate(obj: Json, old: Json | None, gvk: GroupVersionKind, namespaced: bool) -> list[FieldCause]:
+    causes: Causes = []
+    kind = gvk.group_kind
+    metadata = obj["metadata"]
+    check_metadata(causes, metadata, _name_rule(kind))
+    if namespaced and not metadata.get("namespace"):
+        causes.append(required("metadata.namespace"))
+    elif namespaced:
+        check(causes, "metadata.namespace", metadata["namespace"], dns_label(metadata["namespace"]))
+    function = _KINDS.get(kind)
+    if function is not None:
+        function(causes, obj, old)
+    return causes
+
+
+def _name_rule(kind: GroupKind) -> NameRule:
+    return _NAME_RULES.get(kind, path_segment if kind.group == RBAC else dns_subdomain)
+
+
+_NAME_RULES: Final[dict[GroupKind, NameRule]] = {
+    GroupKind("", "Namespace"): dns_label,
+    GroupKind("", "Service"): dns_label,
+    GroupKind("", "Event"): lambda name: [],
+    GroupKind("events.k8s.io", "Event"): lambda name: [],
+    GroupKind("certificates.k8s.io", "CertificateSigningRequest"): lambda name: [],
+    GroupKind("apiregistration.k8s.io", "APIService"): path_segment,
+}
+
+
+# ---- core ----
+
+
+def _pod(causes: Causes, obj: Json, old: Json | None) -> None:
+    check_pod_spec(causes, obj["spec"], "spec")
+    if old is not None:
+        _pod_update(causes, obj["spec"], old["spec"])
+
+
+def _pod_update(causes: Causes, spec: Json, before: Json) -> None:
+    """A Pod's images, deadline and further tolerations may change, nothing else.
+
+    Differs: the difference is not printed, because Go prints it in the names of its internal types.
+    """
+    for group in ("containers", "initContainers"):
+        if len(spec.get(group) or ()) != len(before.get(group) or ()):
+            causes.append(forbidden_value(f"spec.{group}", "pod updates may not add or remove containers"))
+            return
+    for index, container in enumerate(spec.get("containers") or ()):
+        if not container.get("image"):
+            causes.append(required(f"spec.containers[{index}].image"))
+            return
+    added = [one for one in before.get("tolerations") or () if one not in (spec.get("tolerations") or ())]
+    if _frozen_pod(spec) != _frozen_pod(before) or added:
+        causes.append(forbidden_value("spec", POD_FROZEN))
+
+
+def _frozen_pod(spec: Json) -> dict[str, Any]:
+    frozen = {
+        field: value
+        for field, value in spec.items()
+        if field not in ("activeDeadlineSeconds", "tolerations", "ephemeralContainers", "schedulingGates")
+    }
+    for group in ("containers", "initContainers"):
+        frozen[group] = [
+            {field: value for field, value in one.items() if field != "image"} for one in spec.get(group) or ()
+        ]
+    return frozen
+
+
+def _config_map(causes: Causes, obj: Json, old: Json | None) -> None:
+    data, binary = obj.get("data") or {}, obj.get("binaryData") or {}
+    size = 0
+    for key, value in data.items():
+        check(causes, f"data[{key}]", key, config_key(key))
+        if key in binary:
+            causes.append(invalid_value(f"data[{key}]", key, "duplicate of key present in binaryData"))
+        size += len(value.encode())
+    for key, value in binary.items():
+        check(causes, f"binaryData[{key}]", key, config_key(key))
+        size += len(value) * 3 // 4
+    _check_size(causes, size, "")
+    _check_frozen(causes, obj, old, ("data", "binaryData"))
+
+
+_SECRET_NEEDS: Final[dict[str, tuple[str, ...]]] = {
+    "kubernetes.io/tls": ("tls.crt", "tls.key"),
+    "kubernetes.io/dockercfg": (".dockercfg",),
+    "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
+    "kubernetes.io/ssh-auth": ("ssh-privatekey",),
+}
+
+
+def _secret(causes: Causes, obj: Json, old: Json | None) -> None:
+    data, kind = obj.get("data") or {}, obj.get("type", "")
+    for key in data:
+        check(causes, f"data[{key}]", key, config_key(key))
+    _check_size(causes, sum(len(value) * 3 // 4 for value in data.values()), "data")
+    causes += [required(f"data[{key}]") for key in _SECRET_NEEDS.get(kind, ()) if key not in data]
+    for key in (".dockercfg", ".dockerconfigjson"):
+        if key in data and key in _SECRET_NEEDS.get(kind, ()):
+            problem = syntax_error(base64.b64decode(data[key]))
+            if problem is not None:
+                causes.append(invalid_value(f"data[{key}]", "<secret contents redacted>", problem))
+    if kind == "kubernetes.io/basic-auth" and "username" not in data and "password" not in data:
+        causes += [required("data[username]"), required("data[password]")]
+    annotation = "kubernetes.io/service-account.name"
+    if kind == "kubernetes.io/service-account-token" and not (obj["metadata"].get("annotations") or {}).get(annotation):
+        causes.append(required(f"metadata.annotations[{annotation}]"))
+    if old is not None and obj.get("type") != old.get("type"):
+        causes.append(invalid_value("type", obj.get("type", ""), IMMUTABLE))
+    _check_frozen(causes, obj, old, ("data",))
+
+
+def _check_size(causes: Causes, size: int, field: str) -> None:
+    if size > 1024 * 1024:
+        causes.append(FieldCause("FieldValueTooLong", "Too long: may not be more than 1048576 bytes", field))
+
+
+def _check_frozen(causes: Causes, obj: Json, old: Json | None, fields: tuple[str, ...]) -> None:
+    if old is None or not old.get("immutable"):
+        return
+    said = "field is immutable when `immutable` is set"
+    if not obj.get("immutable"):
+        causes.append(forbidden_value("immutable", said))
+    causes += [forbidden_value(one, said) for one in fields if (obj.get(one) or {}) != (old.get(one) or {})]
+
+
+def _claim(causes: Causes, obj: Json, old: Json | None) -> None:
+    spec = obj["spec"]
+    _check_access_modes(causes, spec, "at least 1 access mode is required")
+    storage = (spec.get("resources", {}).get("requests") or {}).get("storage")
+    if storage is None:
+        causes.append(required("spec.resources[storage]"))
+    elif parse(storage) <= 0:
+        causes.append(invalid_value("spec.resources[storage]", storage, "must be greater than zero"))
+    if spec.get("storageClassName"):
+        check(causes, "spec.storageClassName", spec["storageClassName"], dns_subdomain(spec["storageClassName"]))
+    _check_choice(causes, "spec.volumeMode", spec.get("volumeMode"), ("Block", "Filesystem"))
+    if old is not None:
+        before = old["spec"]
+        open_fields = {"volumeName"} if not before.get("volumeName") else {"resources", "volumeAttributesClassName"}
+        if _other(spec, open_fields) != _other(before, open_fields):
+            causes.append(forbidden_value("spec", CLAIM_FROZEN))
+        _check_same(causes, "volumeMode", spec.get("volumeMode"), before.get("volumeMode"))
+
+
+def _other(spec: Json, fields: set[str]) -> dict[str, Any]:
+    return {field: value for field, value in spec.items() if field not in fields}
+
+
+def _check_access_modes(causes: Causes, spec: Json, detail: str) -> None:
+    modes = spec.get("accessModes") or []
+    known = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
+    if not modes:
+        causes.append(required("spec.accessModes", detail))
+    causes += [not_supported("spec.accessModes", mode, known) for mode in modes if mode not in known]
+
+
+_VOLUME_SETTINGS: Final = frozenset(
+    {
+        "capacity",
+        "accessModes",
+        "claimRef",
+        "persistentVolumeReclaimPolicy",
+        "storageClassName",
+        "mountOptions",
+        "volumeMode",
+        "nodeAffinity",
+        "volumeAttributesClassName",
+    }
+)
+
+
+def _volume(causes: Causes, obj: Json, old: Json | None) -> None:
+    spec = obj["spec"]
+    _check_access_modes(causes, spec, "")
+    capacity = spec.get("capacity") or {}
+    if not capacity:
+        causes.append(required("spec.capacity"))
+    if set(capacity) != {"storage"}:
+        causes.append(not_supported("spec.capacity", spec.get("capacity"), ("storage",)))
+    policies = ("Delete", "Recycle", "Retain")
+    _check_choice(causes, "spec.persistentVolumeReclaimPolicy", spec.get("persistentVolumeReclaimPolicy"), policies)
+    sources = [field for field in _SOURCE_ORDER if field in spec]
+    sources += [field for field in spec if field not in _VOLUME_SETTINGS and field not in _SOURCE_ORDER]
+    if not sources:
+        causes.append(required("spec", "must specify a volume type"))
+    causes += [forbidden_value(f"spec.{one}", "may not specify more than 1 volume type") for one in sources[1:]]
+    if old is not None:
+        if _other(spec, set(_VOLUME_SETTINGS)) != _other(old["spec"], set(_VOLUME_SETTINGS)):
+            detail = "spec.persistentvolumesource is immutable after creation"
+            causes.append(forbidden_value("spec.persistentvolumesource", detail))
+        _check_same(causes, "volumeMode", spec.get("volumeMode"), old["spec"].get("volumeMode"))
+
+
+_SOURCE_ORDER: Final = ("hostPath", "nfs", "csi", "local")
+
+
+def _resource_quota(causes: Causes, obj: Json, old: Json | None) -> None:
+    known = {"cpu", "memory", "ephemeral-storage", "storage", "pods", "services", "replicationcontrollers"}
+    known |= {"resourcequotas", "secrets", "configmaps", "persistentvolumeclaims"}
+    for name, amount in (obj.get("spec", {}).get("hard") or {}).items():
+        path = f"spec.hard[{name}]"
+        check(causes, path, name, qualified_name(name))
+        if "/" not in name and "." not in name and name not in known and not qualified_name(name):
+            causes.append(invalid_value(path, name, "must be a standard resource type or fully qualified"))
+            causes.append(invalid_value(path, name, "must be a standard resource for quota"))
+        if parse(amount) < 0:
+            causes.append(invalid_value(path, amount, NOT_NEGATIVE))
+        whole = name in known - {"cpu", "memory", "ephemeral-storage", "storage"}
+        if whole and parse(amount).value.denominator != 1:
+            causes.append(invalid_value(path, amount, "must be an integer"))
+
+
+# ---- scaling, policy, storage, scheduling ----
+
+
+def _autoscaler(causes: Causes, obj: Json, old: Json | None) -> None:
+    spec = obj["spec"]
+    low, high, target = spec.get("minReplicas"), spec.get("maxReplicas", 0), spec["scaleTargetRef"]
+    if low is not None and low < 1:
+        causes.append(invalid_value("spec.minReplicas", low, "must be greater than or equal to 1"))
+    if high < 1:
+        causes.append(required("spec.maxReplicas", "must be set and greater than 0"))
+    elif low is not None and high < low:
+        detail = "must be greater than or equal to `minReplicas`"
+        causes.append(invalid_value("spec.maxReplicas", high, detail))
+    causes += [required(f"spec.scaleTargetRef.{part}") for part in ("kind", "name") if not target.get(part)]
+    if not target.get("apiVersion") and target.get("kind") != "ReplicationController":
+        detail = "apiVersion must specify API group"
+        causes.append(invalid_value("spec.scaleTargetRef.apiVersion", "", detail))
+    fields = {"Resource": "resource", "Pods": "pods", "Object": "object", "External": "external"}
+    fields["ContainerResource"] = "containerResource"
+    for index, metric in enumerate(spec.get("metrics") or ()):
+        field = fields.get(metric.get("type", ""), "")
+        if field and metric.get(field) is None:
+            detail = "must populate information for the given metric source"
+            causes.append(required(f"spec.metrics[{index}].{field}", detail))
+    if low == 0 and not any(one.get("type") in ("Object", "External") for one in spec.get("metrics") or ()):
+        detail = "must specify at least one Object or External metric to support scaling to zero replicas"
+        causes.append(forbidden_value("spec.metrics", detail))
+
+
+def _disruption_budget(causes: Causes, obj: Json, old: Json | None) -> None:
+    spec = obj["spec"]
+    least, most = spec.get("minAvailable"), spec.get("maxUnavailable")
+    if least is not None and most is not None:
+        shown = {
+            "MinAvailable": least,
+            "Selector": spec.get("selector"),
+            "MaxUnavailable": most,
+            "UnhealthyPodEvictionPolicy": spec.get("unhealthyPodEvictionPolicy"),
+        }
+        causes.append(invalid_struct("spec", shown, "minAvailable and maxUnavailable cannot be both set"))
+    check_count_or_percent(causes, "spec.minAvailable", least)
+    check_count_or_percent(causes, "spec.maxUnavailable", most)
+    policies = ("AlwaysAllow", "IfHealthyBudget")
+    _check_choice(causes, "spec.unhealthyPodEvictionPolicy", spec.get("unhealthyPodEvictionPolicy"), policies)
+    check_selector(causes, spec.get("selector"), "spec.selector")
+
+
+def _storage_class(causes: Causes, obj: Json, old: Json | None) -> None:
+    provisioner = obj.get("provisioner", "")
+    if not provisioner:
+        causes.append(required("provisioner"))
+    else:
+        lowered = provisioner.lower()
+        check(causes, "provisioner", lowered, qualified_name(lowered))
+    _check_choice(causes, "reclaimPolicy", obj.get("reclaimPolicy"), ("Delete", "Retain"))
+    modes = ("Immediate", "WaitForFirstConsumer")
+    _check_choice(causes, "volumeBindingMode", obj.get("volumeBindingMode"), modes)
+    if old is not None:
+        for field in ("parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"):
+            _check_same(causes, field, obj.get(field), old.get(field))
+
+
+def _priority_class(causes: Causes, obj: Json, old: Json | None) -> None:
+    name, value = obj["metadata"].get("name", ""), obj.get("value", 0)
+    if name.startswith("system-"):
+        if name not in ("system-node-critical", "system-cluster-critical"):
+            reserved = "priority class names with 'system-' prefix are reserved for system use only."
+            detail = f"{reserved} error: {name} is not a known system priority class"
+            causes.append(forbidden_value("metadata.name", detail))
+    elif value > 1000000000:
+        detail = "maximum allowed value of a user defined priority is 1000000000"
+        causes.append(forbidden_value("value", detail))
+    policies = ("PreemptLowerPriority", "Never")
+    _check_choice(causes, "preemptionPolicy", obj.get("preemptionPolicy"), policies)
+    if old is not None:
+        if value != old.get("value", 0):
+            causes.append(forbidden_value("value", "may not be changed in an update."))
+        _check_same(causes, "preemptionPolicy", obj.get("preemptionPolicy"), old.get("preemptionPolicy"))
+
+
+def _ingress_class(causes: Causes, obj: Json, old: Json | None) -> None:
+    controller = (obj.get("spec") or {}).get("controller", "")
+    if not controller:
+        causes.append(required("spec.controller"))
+    elif not re.fullmatch(r"[a-z0-9][-a-z0-9.]*[a-z0-9]?/[^/].*", controller):
+        detail = 'must be a domain-prefixed path (such as "acme.io/foo")'
+        causes.append(invalid_value("spec.controller", controller, detail))
+    if old is not None:
+        _check_same(causes, "spec.controller", controller, (old.get("spec") or {}).get("controller", ""))
+
+
+def _endpoint_slice(causes: Causes, obj: Json, old: Json | None) -> None:
+    kinds = ("FQDN", "IPv4", "IPv6")
+    address_type = obj.get("addressType", "")
+    if not address_type:
+        causes.append(required("addressType"))
+    else:
+        _check_choice(causes, "addressType", address_type, kinds)
+    for index, endpoint in enumerate(obj.get("endpoints") or ()):
+        if not endpoint.get("addresses"):
+            causes.append(required(f"endpoints[{index}].addresses", "must contain at least 1 address"))
+    if old is not None:
+        _check_same(causes, "addressType", address_type, old.get("addressType"))
+
+
+def _runtime_class(causes: Causes, obj: Json, old: Json | None) -> None:
+    if not obj.get("handler"):
+        causes.append(required("handler"))
+    if old is not None:
+        _check_same(causes, "handler", obj.get("handler"), old.get("handler"))
+
+
+def _check_choice(causes: Causes, field: str, value: str | None, allowed: tuple[str, ...]) -> None:
+    if value is not None and value not in allowed:
+        causes.append(not_supported(field, value, allowed))
+
+
+def _check_same(causes: Causes, field: str, value: object, before: object) -> None:
+    if value != before:
+        causes.append(invalid_value(field, value, IMMUTABLE))
+
+
+# ---- access ----
+
+
+def _role(causes: Causes, obj: Json, old: Json | None) -> None:
+    _check_rules(causes, obj, namespaced=True)
+
+
+def _cluster_role(causes: Causes, obj: Json, old: Json | None) -> None:
+    _check_rules(causes, obj, namespaced=False)
+
+
+def _check_rules(causes: Causes, obj: Json, *, namespaced: bool) -> None:
+    for index, rule in enumerate(obj.get("rules") or ()):
+        path = f"rules[{index}]"
+        if not rule.get("verbs"):
+            causes.append(required(f"{path}.verbs", "verbs must contain at least one value"))
+        urls = rule.get("nonResourceURLs")
+        if urls:
+            if namespaced:
+                detail = "namespaced rules cannot apply to non-resource URLs"
+                causes.append(invalid_value(f"{path}.nonResourceURLs", urls, detail))
+            elif rule.get("apiGroups") or rule.get("resources") or rule.get("resourceNames"):
+                detail = "rules cannot apply to both regular resources and non-resource URLs"
+                causes.append(invalid_value(f"{path}.nonResourceURLs", urls, detail))
+            continue
+        if not rule.get("apiGroups"):
+            detail = "resource rules must supply at least one api group"
+            causes.append(required(f"{path}.apiGroups", detail))
+        if not rule.get("resources"):
+            detail = "resource rules must supply at least one resource"
+            causes.append(required(f"{path}.resources", detail))
+
+
+def _role_binding(causes: Causes, obj: Json, old: Json | None) -> None:
+    _check_binding(causes, obj, old, ("Role", "ClusterRole"), namespaced=True)
+
+
+def _cluster_role_binding(causes: Causes, obj: Json, old: Json | None) -> None:
+    _check_binding(causes, obj, old, ("ClusterRole",), namespaced=False)
+
+
+def _check_binding(causes: Causes, obj: Json, old: Json | None, kinds: tuple[str, ...], *, namespaced: bool) -> None:
+    role = obj["roleRef"]
+    if role.get("apiGroup") != RBAC:
+        causes.append(not_supported("roleRef.apiGroup", role.get("apiGroup", ""), (RBAC,)))
+    if role.get("kind") not in kinds:
+        causes.append(not_supported("roleRef.kind", role.get("kind", ""), kinds))
+    if not role.get("name"):
+        causes.append(required("roleRef.name"))
+    else:
+        check(causes, "roleRef.name", role["name"], path_segment(role["name"]))
+    for index, subject in enumerate(obj.get("subjects") or ()):
+        _check_subject(causes, subject, f"subjects[{index}]", namespaced)
+    if old is not None and role != old["roleRef"]:
+        shown = {"APIGroup": role.get("apiGroup", ""), "Kind": role.get("kind", ""), "Name": role.get("name", "")}
+        causes.append(invalid_struct("roleRef", shown, "cannot change roleRef"))
+
+
+def _check_subject(causes: Causes, subject: Json, field: str, namespaced: bool) -> None:
+    name, kind, group = subject.get("name", ""), subject.get("kind", ""), subject.get("apiGroup", "")
+    if not name:
+        causes.append(required(f"{field}.name"))
+    if kind == "ServiceAccount":
+        if name:
+            check(causes, f"{field}.name", name, dns_subdomain(name))
+        if group:
+            causes.append(not_supported(f"{field}.apiGroup", group, ("",)))
+        if not namespaced and not subject.get("namespace"):
+            causes.append(required(f"{field}.namespace"))
+    elif kind in ("User", "Group"):
+        if group != RBAC:
+            causes.append(not_supported(f"{field}.apiGroup", group, (RBAC,)))
+    else:
+        causes.append(not_supported(f"{field}.kind", kind, ("ServiceAccount", "User", "Group")))
+
+
+# ---- extension of the API ----
+
+
+def _definition(causes: Causes, obj: Json, old: Json | None) -> None:
+    spec = obj["spec"]
+    names, group = spec["names"], spec.get("group", "")
+    name = obj["metadata"].get("name", "")
+    if name != f"{names.get('plural', '')}.{group}":
+        causes.append(invalid_value("metadata.name", name, 'must be spec.names.plural+"."+spec.group'))
+    if not group:
+        causes.append(required("spec.group"))
+    else:
+        check(causes, "spec.group", group, dns_subdomain(group))
+        if "." not in group:
+            causes.append(invalid_value("spec.group", group, "should be a domain with at least one dot"))
+    if not spec.get("scope"):
+        causes.append(required("spec.scope"))
+    else:
+        _check_choice(causes, "spec.scope", spec["scope"], ("Cluster", "Namespaced"))
+    versions = spec.get("versions") or []
+    if sum(bool(one.get("storage")) for one in versions) != 1:
+        detail = "must have exactly one version marked as storage version"
+        causes.append(invalid_value("spec.versions", spec.get("versions"), detail))
+    seen: set[str] = set()
+    for index, version in enumerate(versions):
+        path = f"spec.versions[{index}]"
+        called = version.get("name", "")
+        check(causes, f"{path}.name", called, dns_label(called))
+        if called in seen:
+            detail = "must contain unique version names"
+            causes.append(invalid_value("spec.versions", spec.get("versions"), detail))
+        seen.add(called)
+        if not (version.get("schema") or {}).get("openAPIV3Schema"):
+            causes.append(required(f"{path}.schema.openAPIV3Schema"))
+    for part in ("plural", "singular", "kind", "listKind"):
+        if not names.get(part):
+            causes.append(required(f"spec.names.{part}"))
+    if not obj.get("status", {}).get("storedVersions"):
+        stored = obj.get("status", {}).get("storedVersions")
+        causes.append(invalid_value("status.storedVersions", stored, "must have at least one stored version"))
+    if old is not None:
+        before = old["spec"]
+        _check_same(causes, "spec.group", group, before.get("group"))
+        _check_same(causes, "spec.names.plural", names.get("plural"), before["names"].get("plural"))
+        _check_same(causes, "spec.scope", spec.get("scope"), before.get("scope"))
+        if _established(old):
+            _check_same(causes, "spec.names.kind", names.get("kind"), before["names"].get("kind"))
+
+
+def _established(definition: Json) -> bool:
+    conditions = definition.get("status", {}).get("conditions") or ()
+    return any(one.get("type") == "Established" and one.get("status") == "True" for one in conditions)
+
+
+def _webhooks(causes: Causes, obj: Json, old: Json | None) -> None:
+    names: set[str] = set()
+    for index, webhook in enumerate(obj.get("webhooks") or ()):
+        path = f"webhooks[{index}]"
+        name = webhook.get("name", "")
+        check(causes, f"{path}.name", name, dns_subdomain(name))
+        if name.count(".") < 2:
+            detail = "should be a domain with at least three segments separated by dots"
+            causes.append(invalid_value(f"{path}.name", name, detail))
+        if name in names:
+            causes.append(duplicate(f"{path}.name", name))
+        names.add(name)
+        if webhook.get("sideEffects") is None:
+            causes.append(required(f"{path}.sideEffects", "must specify one of None, NoneOnDryRun"))
+        client = webhook["clientConfig"]
+        if (client.get("url") is None) == (client.get("service") is None):
+            causes.append(required(f"{path}.clientConfig", "exactly one of url or service is required"))
+        if not webhook.get("admissionReviewVersions"):
+            detail = "must specify one of v1, v1beta1"
+            causes.append(required(f"{path}.admissionReviewVersions", detail))
+
+
+def _api_service(causes: Causes, obj: Json, old: Json | None) -> None:
+    spec = obj.get("spec") or {}
+    name, wanted = obj["metadata"].get("name", ""), f"{spec.get('version', '')}.{spec.get('group', '')}"
+    if name != wanted:
+        causes.append(invalid_value("metadata.name", name, f'must be `spec.version+"."+spec.group`: "{wanted}"'))
+    for field, most in (("groupPriorityMinimum", 20000), ("versionPriority", 1000)):
+        if not 0 < spec.get(field, 0) <= most:
+            causes.append(invalid_value(f"spec.{field}", spec.get(field, 0), f"must be positive and less than {most}"))
+
+
+def _lease(causes: Causes, obj: Json, old: Json | None) -> None:
+    spec = obj.get("spec") or {}
+    duration, transitions = spec.get("leaseDurationSeconds"), spec.get("leaseTransitions")
+    if duration is not None and duration <= 0:
+        causes.append(invalid_value("spec.leaseDurationSeconds", duration, "must be greater than 0"))
+    if transitions is not None and transitions < 0:
+        causes.append(invalid_value("spec.leaseTransitions", transitions, NOT_NEGATIVE))
+
+
+_KINDS: Final[dict[GroupKind, Callable[[Causes, Json, Json | None], None]]] = {
+    GroupKind("", "Pod"): _pod,
+    GroupKind("", "ConfigMap"): _config_map,
+    GroupKind("", "Secret"): _secret,
+    GroupKind("", "Service"): services.check_service,
+    GroupKind("", "Endpoints"): services.check_endpoints,
+    GroupKind("", "PersistentVolumeClaim"): _claim,
+    GroupKind("", "PersistentVolume"): _volume,
+    GroupKind("", "ResourceQuota"): _resource_quota,
+    GroupKind("", "ReplicationController"): workloads.check_replication_controller,
+    GroupKind("apps", "Deployment"): workloads.check_deployment,
+    GroupKind("apps", "ReplicaSet"): workloads.check_replica_set,
+    GroupKind("apps", "StatefulSet"): workloads.check_stateful_set,
+    GroupKind("apps", "DaemonSet"): workloads.check_daemon_set,
+    GroupKind("batch", "Job"): workloads.check_job,
+    GroupKind("batch", "CronJob"): workloads.check_cron_job,
+    GroupKind("networking.k8s.io", "Ingress"): services.check_ingress,
+    GroupKind("networking.k8s.io", "NetworkPolicy"): services.check_network_policy,
+    GroupKind("networking.k8s.io", "IngressClass"): _ingress_class,
+    GroupKind("discovery.k8s.io", "EndpointSlice"): _endpoint_slice,
+    GroupKind("autoscaling", "HorizontalPodAutoscaler"): _autoscaler,
+    GroupKind("policy", "PodDisruptionBudget"): _disruption_budget,
+    GroupKind("storage.k8s.io", "StorageClass"): _storage_class,
+    GroupKind("scheduling.k8s.io", "PriorityClass"): _priority_class,
+    GroupKind("coordination.k8s.io", "Lease"): _lease,
+    GroupKind("node.k8s.io", "RuntimeClass"): _runtime_class,
+    GroupKind(RBAC, "Role"): _role,
+    GroupKind(RBAC, "ClusterRole"): _cluster_role,
+    GroupKind(RBAC, "RoleBinding"): _role_binding,
+    GroupKind(RBAC, "ClusterRoleBinding"): _cluster_role_binding,
+    GroupKind("apiextensions.k8s.io", "CustomResourceDefinition"): _definition,
+    GroupKind("apiregistration.k8s.io", "APIService"): _api_service,
+    GroupKind("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): _webhooks,
+    GroupKind("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): _webhooks,
+}
