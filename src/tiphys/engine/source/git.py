@@ -16,9 +16,6 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-import pygit2
-import pygit2.enums
-
 from tiphys.engine.source.fileevents import FileEvents, system_file_events
 from tiphys.engine.source.mirrors import Mirror, RunProgram
 from tiphys.engine.source.notify import watch_refs
@@ -76,6 +73,7 @@ class GitRepositories:
         self._fetch_timeout_s = fetch_timeout_s
         self._file_events = file_events
         self._mirrors: dict[str, Mirror] = {}
+        self._by_url: dict[tuple[str, GitCredentials | None], Mirror] = {}  # as written, so that it is parsed once
         self._trees: OrderedDict[tuple[str, str], GitTree] = OrderedDict()
         self._tags: dict[str, tuple[int, dict[str, list[str]]]] = {}
 
@@ -146,6 +144,9 @@ class GitRepositories:
         await watch_refs(local, callback, clock=self._clock, ready=ready, events=self._file_events)
 
     def _mirror(self, url: str, credentials: GitCredentials | None) -> Mirror:
+        mirror = self._by_url.get((url, credentials))
+        if mirror is not None:
+            return mirror
         parsed = parse_repository_url(url, allow_file=self._allow_file_urls)
         name = _mirror_name(parsed, credentials)
         mirror = self._mirrors.get(name)
@@ -159,10 +160,19 @@ class GitRepositories:
                 env=self._env,
                 fetch_timeout_s=self._fetch_timeout_s,
             )
+        self._by_url[url, credentials] = mirror
         return mirror
 
     async def _find(self, mirror: Mirror, expression: str) -> str | None:
-        return await asyncio.to_thread(find_commit, await mirror.repository(), expression)
+        """`find_commit`, remembered until the refs may have moved."""
+        known = mirror.resolved.get(expression)
+        if known is None:
+            repository = await mirror.repository()
+            moves = mirror.moves
+            known = await asyncio.to_thread(find_commit, repository, expression)
+            if known is not None and moves == mirror.moves:
+                mirror.resolved[expression] = known
+        return known
 
     async def _tree(self, mirror: Mirror, sha: str) -> GitTree:
         key = (mirror.folder.name, sha)
@@ -175,17 +185,6 @@ class GitRepositories:
         else:
             self._trees.move_to_end(key)
         return tree
-
-
-def isolate_libgit2() -> None:
-    """Keep libgit2 of this process from reading anybody's git configuration. Call once, before repositories are opened."""
-    for level in (
-        pygit2.enums.ConfigLevel.SYSTEM,
-        pygit2.enums.ConfigLevel.XDG,
-        pygit2.enums.ConfigLevel.GLOBAL,
-        pygit2.enums.ConfigLevel.PROGRAMDATA,
-    ):
-        pygit2.option(pygit2.enums.Option.SET_SEARCH_PATH, level, "")
 
 
 def _mirror_name(url: RepositoryUrl, credentials: GitCredentials | None) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pygit2
+import pygit2.enums
 
 from tiphys.engine.source.resolve import HEAD_REF
 from tiphys.engine.source.tree import TreeObjects
@@ -111,6 +112,8 @@ class Mirror:
         self._repository: Any = None
         self._objects: TreeObjects | None = None
         self._objects_of: Any = None
+        self.moves = 0  # rises whenever refs may have moved
+        self.resolved: dict[str, str] = {}  # expression -> SHA, for as long as refs do not move
         self.fetched = 0  # fetches that succeeded since the engine started
 
     async def fetch(self) -> None:
@@ -181,7 +184,15 @@ class Mirror:
         argv = [self._git, "fetch", "--quiet", "--no-tags", "--force", "--no-write-fetch-head", "--no-auto-maintenance"]
         argv += ["--no-recurse-submodules", "--no-progress", *(["--prune"] if prune else [])]
         argv += ["--", self.url.fetch, *refspecs]
-        return await self._run(argv, self._fetch_timeout_s)
+        self._moved()
+        try:
+            return await self._run(argv, self._fetch_timeout_s)
+        finally:
+            self._moved()
+
+    def _moved(self) -> None:
+        self.moves += 1
+        self.resolved.clear()
 
     async def _pack(self) -> None:
         try:
@@ -253,6 +264,7 @@ class Mirror:
         return self._repository
 
     def _open_or_create(self) -> Any:
+        _isolate_libgit2()
         if (self.folder / "HEAD").exists():
             # Left by a fetch that was killed; this process is the only one that writes here, so nobody holds them.
             for lock in self.folder.rglob("*.lock"):
@@ -274,6 +286,13 @@ class Mirror:
             self._repository.references.delete(HEAD_REF)
         except KeyError:
             pass
+
+
+def _isolate_libgit2() -> None:
+    """Keep libgit2 of this process from reading anybody's git configuration; it is asked for at every open."""
+    levels = pygit2.enums.ConfigLevel
+    for level in (levels.SYSTEM, levels.XDG, levels.GLOBAL, levels.PROGRAMDATA):
+        pygit2.option(pygit2.enums.Option.SET_SEARCH_PATH, level, "")
 
 
 def _authorization(credentials: GitCredentials | None) -> str:

@@ -44,14 +44,14 @@ async def watch_refs(
     while True:
         try:
             with events() as watch:
-                await asyncio.to_thread(watch.cover, _folders(folder))
+                await asyncio.to_thread(_cover, watch, folder)
                 while True:
                     seen = await _settled(folder, watch, seen, changed)
                     if ready is not None:
                         ready.set()
                     await watch.wait(None)
                     # Folders made since are watched before the refs are read, so nothing falls between.
-                    await asyncio.to_thread(watch.cover, _folders(folder))
+                    await asyncio.to_thread(_cover, watch, folder)
         except OSError:
             pass  # it is not there, or vanished while it was looked at
         await clock.sleep(RETRY_S)
@@ -94,6 +94,15 @@ def _content(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         return b"-"
+
+
+def _cover(watch: FileEvents, folder: Path) -> None:
+    """Watch every folder with refs. A folder made between the look and the watch of its parent tells nobody, so look
+    again until there is none."""
+    covered: set[str] = set()
+    while not covered.issuperset(folders := _folders(folder)):
+        watch.cover(folders)
+        covered.update(folders)
 
 
 def _folders(folder: Path) -> list[str]:
