@@ -29,6 +29,7 @@ class QuantityFormat(StrEnum):
 _NANO: Final = 10**9
 _MAX_INT64: Final = 2**63 - 1
 _MAX_EXPONENT: Final = 9999  # of `1e...`; more would only cost memory
+_MAX_LENGTH: Final = 500  # characters
 
 _BINARY: Final = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 _DECIMAL: Final = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
@@ -100,14 +101,15 @@ def parse(text: str | int | float) -> Quantity:
     What is finer than a nano is rounded away from zero; binary quantities are capped at 2^63-1.
 
     Source: apimachinery pkg/api/resource/quantity.go ParseQuantity, CanonicalizeBytes.
-    Differs: exponents of more than four digits are refused, because they only cost memory; 1000E and more keep their
+    Differs: exponents of more than four digits and texts of more than 500 characters are refused, because they only
+    cost memory; 1000E and more keep their
     suffix, because upstream writes `1000E` as `1`.
     """
     if not isinstance(text, str):
         if isinstance(text, bool):
             raise QuantityError(_FORMAT_WRONG)
         text = str(text)
-    match = _PATTERN.fullmatch(text)
+    match = _PATTERN.fullmatch(text) if len(text) <= _MAX_LENGTH else None
     if match is None or not text:
         raise QuantityError(_FORMAT_WRONG)
     sign, whole, fraction, suffix = match.groups()

@@ -54,7 +54,23 @@ def test_the_server_stores_the_canonical_text(text: str | float, stored: str) ->
     assert canonical(stored) == stored
 
 
-@pytest.mark.parametrize("text", ["", "1 ", "1_0", "1.2.3", "1g", "1e1.5", "0x1", "abc", "１", "1\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        pytest.param("1" * 5000, id="long"),
+        pytest.param("0" * 100_000 + "x", id="very long"),
+        "1 ",
+        "1_0",
+        "1.2.3",
+        "1g",
+        "1e1.5",
+        "0x1",
+        "abc",
+        "１",
+        "1\n",
+    ],
+)
 def test_what_does_not_look_like_a_quantity_is_refused(text: str) -> None:
     with pytest.raises(QuantityError, match="quantities must match the regular expression"):
         parse(text)

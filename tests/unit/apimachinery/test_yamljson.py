@@ -150,6 +150,22 @@ def test_nesting_is_limited_before_it_costs_stack() -> None:
         load_all("{a: " * 8 + "1" + "}" * 8, limits=YamlLimits(depth=5))
 
 
+def test_the_deepest_text_that_is_allowed_is_read() -> None:
+    for text in ("[" * 200 + "]" * 200, "[" * 199 + "&a []" + "]" * 199):
+        assert len(load_all(text)) == 1
+    with pytest.raises(YamlError, match="nested more than 200 deep"):
+        load_all("[" * 201 + "]" * 201)
+    with pytest.raises(YamlError, match="nested more than 200 deep"):
+        load_all('{"a":' * 201 + "1" + "}" * 201)
+
+
+@pytest.mark.parametrize(
+    "text", ["9" * 5000, "." + "1" * 100_000 + "x", "0" * 100_000 + "x", "1:" * 50_000 + "x"], ids=str.__len__
+)
+def test_long_scalars_cost_no_time(text: str) -> None:
+    assert dump_yaml(load_one(f"a: {text}"))
+
+
 def test_alias_bombs_are_refused() -> None:
     bomb = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 10)}]\n" for i in range(9)
