@@ -119,4 +119,5 @@ def test_refusals_are_still_those_recorded(server: Server, index: int) -> None:
     case = INVALID[index]
     status, answer = server.create(case["manifest"], gvk_of(case["manifest"]))
     assert status == 422
-    assert answer["details"]["causes"] == case["causes"]
+    # Go visits maps in no order.
+    assert sorted(answer["details"]["causes"], key=str) == sorted(case["causes"], key=str)

@@ -112,7 +112,7 @@ def test_a_claim_without_a_class_gets_the_newest_default() -> None:
             ("other", 3, {}),
         )
     }
-    body = {"metadata": {"name": "c"}, "spec": {"accessModes": ["ReadWriteOnce"]}}
+    body: dict[str, Any] = {"metadata": {"name": "c"}, "spec": {"accessModes": ["ReadWriteOnce"]}}
     assert create(body, CLAIM, Cluster(storageclasses=classes))["spec"]["storageClassName"] == "new"
     body["spec"]["storageClassName"] = ""
     assert create(body, CLAIM, Cluster(storageclasses=classes))["spec"]["storageClassName"] == ""
@@ -133,8 +133,8 @@ def test_an_address_or_port_that_is_taken_is_refused() -> None:
         create(service(clusterIP=taken["clusterIP"], ports=[{"port": 80}]), SERVICE, pool=pool)
     assert address.value.causes[0].field == "spec.clusterIPs"
     assert address.value.causes[0].message.endswith("provided IP is already allocated")
+    same = taken["ports"][0]["nodePort"]
     with pytest.raises(Invalid) as port:
-        same = taken["ports"][0]["nodePort"]
         create(service(type="NodePort", ports=[{"port": 80, "nodePort": same}]), SERVICE, pool=pool)
     assert port.value.causes[0].message == f"Invalid value: {same}: provided port is already allocated"
 

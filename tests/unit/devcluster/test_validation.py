@@ -70,6 +70,7 @@ def label(case: dict[str, Any]) -> str:
 def create(manifest: Mapping[str, Any]) -> list[FieldCause]:
     gvk = gvk_of(manifest)
     obj = goshapes.decode(manifest, gvk).obj
+    obj["metadata"]["uid"] = "u"
     namespaced = gvk.kind not in CLUSTER_SCOPED
     if namespaced:
         obj["metadata"]["namespace"] = "default"
@@ -99,11 +100,8 @@ def test_an_update_ends_as_on_a_real_server(case: dict[str, Any]) -> None:
     assert old == before
     if case["status"] == 200:
         written = case["out"]
-        for ours, theirs in (
-            zip(new["spec"].get("ports", ()), written["spec"].get("ports", ()), strict=True)
-            if (gvk.kind == "Service")
-            else ()
-        ):
+        ports = new["spec"].get("ports", ()) if gvk.kind == "Service" else ()
+        for ours, theirs in zip(ports, written["spec"]["ports"] if ports else (), strict=True):
             if "nodePort" in theirs:
                 assert 30000 <= ours["nodePort"] <= 32767
                 ours["nodePort"] = theirs["nodePort"]
@@ -149,7 +147,7 @@ def test_generation_counts_spec_and_a_deployments_annotations() -> None:
 
 def test_custom_resources_count_everything_but_metadata_and_status() -> None:
     gvk = GroupVersionKind("x.io", "v1", "Foo")
-    old = {"metadata": {"name": "a", "generation": 4, "uid": "u"}, "spec": {"a": 1}, "status": {"b": 1}}
+    old: dict[str, Any] = {"metadata": {"name": "a", "generation": 4, "uid": "u"}, "spec": {"a": 1}, "status": {"b": 1}}
     new = copy.deepcopy(old)
     new["status"] = {"b": 2}
     prepare_update(old, new, gvk, "", admission(AddressPool()), has_status=True)
