@@ -11,6 +11,11 @@ import click
 # Command -> module and attribute. A command's module is imported when the command is run, so that `tiphys version` does not
 # pay for the engine.
 COMMANDS = {
+    "down": ("tiphys.cli.environment", "down"),
+    "env": ("tiphys.cli.environment", "env"),
+    "logs": ("tiphys.cli.environment", "logs"),
+    "status": ("tiphys.cli.environment", "status"),
+    "up": ("tiphys.cli.environment", "up"),
     "devcluster": ("tiphys.cli.devcluster", "devcluster"),
     "nodesim": ("tiphys.cli.nodesim", "nodesim"),
     "run": ("tiphys.cli.run", "run"),
