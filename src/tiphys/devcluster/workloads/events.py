@@ -94,7 +94,7 @@ class EventRecorder:
 
     def _body(self, event: _Waiting, namespace: str) -> Json:
         said = event.said
-        suffix = self._ids.uuid().replace("-", "")[:16]
+        suffix = self._ids.uuid().replace("-", "")[-16:]
         return {
             "apiVersion": "v1",
             "kind": "Event",
