@@ -8,7 +8,7 @@ know is merged when it is an object and replaced when it is a list, which is wha
 from __future__ import annotations
 
 import gzip
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -36,19 +36,30 @@ class FieldMeta:
 class PatchSchema:
     """The fields of one type that need care in a strategic merge patch."""
 
-    __slots__ = ("_fields", "_table", "name")
+    __slots__ = ("_metas", "_rows", "_table", "name")
 
-    def __init__(self, name: str, fields: Mapping[str, Sequence[Any]], table: Sequence[PatchSchema]) -> None:
+    def __init__(self, name: str, rows: Mapping[str, Sequence[Any]], table: Sequence[PatchSchema]) -> None:
         self.name = name
-        self._fields = fields  # field -> [type index, strategies, merge key]; trailing ones may be absent
+        self._rows = rows  # field -> [type index, strategies, merge key]; trailing ones may be absent
         self._table = table
+        self._metas: dict[str, FieldMeta] = {}  # of the rows, each read when it is first asked for
+
+    def __iter__(self) -> Iterator[str]:
+        """The fields with rules; `ANY_KEY` when every key is one."""
+        return iter(self._rows)
 
     def field(self, key: str) -> FieldMeta:
         """How field `key` is patched; `PLAIN` for one without any rule below it."""
-        found = self._fields.get(key) or self._fields.get(ANY_KEY)
-        if found is None:
-            return PLAIN
-        index, strategies, merge_key = (*found, "", "")[:3]
+        meta = self._metas.get(key)
+        if meta is not None:
+            return meta
+        if key in self._rows:
+            meta = self._metas[key] = self._read(self._rows[key])
+            return meta
+        return self.field(ANY_KEY) if ANY_KEY in self._rows else PLAIN
+
+    def _read(self, row: Sequence[Any]) -> FieldMeta:
+        index, strategies, merge_key = (*row, "", "")[:3]
         words = strategies.split(",")
         return FieldMeta(
             self._table[index] if index >= 0 else UNKNOWN,
