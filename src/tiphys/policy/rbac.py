@@ -222,6 +222,15 @@ class Permissions:
     ) -> None:
         self._subject, self._resource, self._action, self._sets = subject, resource, action, sets
 
+    def covers_project(self, project: str) -> bool:
+        """Whether every `<project>/...` object is allowed, so that none needs to be asked about. False may still be so."""
+        whole = ("*", "*/*", f"{project}/*")
+        return any(
+            all(rule.effect == "allow" for rule, _ in rules)
+            and any(match is glob_match and rule.object in whole for rule, match in rules)
+            for rules in self._sets
+        )
+
     def of(self, obj: str) -> Answer:
         """The answer for one object, with the rule that denies it if one does."""
         blocked: Rule | None = None

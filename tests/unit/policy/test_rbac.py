@@ -122,3 +122,11 @@ def test_a_project_token_reaches_nothing_outside_its_project() -> None:
 def test_permissions_answer_for_many_objects() -> None:
     permissions = rbac("p, bob, applications, get, team/*, allow").permissions(BOB, "applications", "get")
     assert [bool(permissions.of(obj)) for obj in ("team/a", "other/a")] == [True, False]
+
+
+def test_a_whole_project_is_known_to_be_covered_only_without_denies() -> None:
+    assert rbac().permissions(ADMIN, "applications", "get").covers_project("team")
+    own = rbac("p, bob, applications, get, team/*, allow").permissions(BOB, "applications", "get")
+    assert (own.covers_project("team"), own.covers_project("other")) == (True, False)
+    denied = rbac("p, bob, applications, get, team/*, allow\np, bob, applications, get, team/x, deny")
+    assert not denied.permissions(BOB, "applications", "get").covers_project("team")
