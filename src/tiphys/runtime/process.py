@@ -8,24 +8,34 @@ program left behind outlives it, unless it made itself a session of its own.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
-import resource
 import signal
-import sys
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from tiphys.runtime.frames import HEADER_BYTES, frame_header
+from tiphys.runtime.spawn import Limits, Listener, Process, kill_group, spawn_process
+
+__all__ = [
+    "Child",
+    "ChildEndedError",
+    "Completed",
+    "Limits",
+    "OutputLimitError",
+    "ProcessError",
+    "ProcessTimeoutError",
+    "ProgramNotFoundError",
+    "describe_exit",
+    "kill_group",
+    "run_program",
+]
 
 DEFAULT_OUTPUT_LIMIT_BYTES = 64 * 1024 * 1024
 STDERR_LIMIT_BYTES = 1024 * 1024
 # How long pipes may stay open after the leader has ended: bytes it wrote are still on the way, holders are dead by then.
 DRAIN_TIMEOUT_S = 2.0
-_PR_SET_PDEATHSIG = 1
 
 
 class ProcessError(Exception):
@@ -60,28 +70,6 @@ class ChildEndedError(ProcessError):
         super().__init__(program, f"ended with {describe_exit(exit_code)}")
         self.exit_code = exit_code
         self.stderr = stderr
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Resource limits of a child; None leaves one as it is inherited."""
-
-    cpu_s: int | None = None
-    memory_bytes: int | None = None  # address space; Go programs reserve much more than they use
-    file_bytes: int | None = None
-    open_files: int | None = None
-    processes: int | None = None  # counted per user, so it is about all children together
-
-    def rows(self) -> tuple[tuple[int, int], ...]:
-        """(resource, limit) for each limit that is set."""
-        pairs = (
-            (resource.RLIMIT_CPU, self.cpu_s),
-            (resource.RLIMIT_AS, self.memory_bytes),
-            (resource.RLIMIT_FSIZE, self.file_bytes),
-            (resource.RLIMIT_NOFILE, self.open_files),
-            (resource.RLIMIT_NPROC, self.processes),
-        )
-        return tuple((which, limit) for which, limit in pairs if limit is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,29 +108,28 @@ async def run_program(
 ) -> Completed:
     """Run a program to its end. `env` is its whole environment; a non-zero exit code is an answer, not an error.
 
-    Output over the limit is dropped and flagged; the program is still read to its end. `limits` and `die_with_parent`
-    (Linux only, elsewhere ignored) cost a full fork instead of a cheap spawn.
+    Output over the limit is dropped and flagged; the program is still read to its end. `limits` and
+    `die_with_parent` (the kernel kills the program when we die, however that happens; Linux only) cost the start of an
+    interpreter, some 20 ms of CPU in the child.
     Raises ProgramNotFoundError, ProcessTimeoutError; on cancellation the group is dead before CancelledError goes on.
     """
-    protocol = _Collect(output_limit_bytes)
-    transport = await _spawn(argv, lambda: protocol, env, cwd, limits, die_with_parent)
+    output = _Collect(output_limit_bytes)
+    process = await _spawn(argv, output, env, cwd, limits, die_with_parent)
     try:
-        _write_stdin(transport, stdin)
-        async with asyncio.timeout(timeout_s):
-            await protocol.exited.wait()
-        kill_group(transport.get_pid())
-        await _drain(protocol)
-    except TimeoutError:
-        raise ProcessTimeoutError(argv[0], timeout_s, bytes(protocol.buffers[2])) from None
+        _write_stdin(process.stdin, stdin)
+        if not await process.wait_exit(timeout_s):
+            raise ProcessTimeoutError(argv[0], timeout_s, bytes(output.buffers[2]))
+        kill_group(process.pid)  # what the leader left behind; its id was free for an instant only
+        await _drain(output)
     finally:
-        await _end(transport, protocol)
-    code = transport.get_returncode()
+        await _end(process)
+    code = process.returncode
     return Completed(
         exit_code=-1 if code is None else code,
-        stdout=bytes(protocol.buffers[1]),
-        stderr=bytes(protocol.buffers[2]),
-        stdout_truncated=1 in protocol.truncated,
-        stderr_truncated=2 in protocol.truncated,
+        stdout=bytes(output.buffers[1]),
+        stderr=bytes(output.buffers[2]),
+        stdout_truncated=1 in output.truncated,
+        stderr_truncated=2 in output.truncated,
     )
 
 
@@ -152,10 +139,10 @@ class Child:
     One caller at a time: send, then receive. After any error the child is dead. Its stderr is kept as a short tail.
     """
 
-    def __init__(self, program: str, transport: asyncio.SubprocessTransport, protocol: _Frames) -> None:
+    def __init__(self, program: str, process: Process, frames: _Frames) -> None:
         self._program = program
-        self._transport = transport
-        self._protocol = protocol
+        self._process = process
+        self._frames = frames
 
     @classmethod
     async def spawn(
@@ -168,28 +155,28 @@ class Child:
         die_with_parent: bool = True,
     ) -> Child:
         """Start a child. Raises ProgramNotFoundError."""
-        protocol = _Frames()
-        transport = await _spawn(argv, lambda: protocol, env, cwd, limits, die_with_parent)
-        return cls(argv[0], transport, protocol)
+        frames = _Frames()
+        process = await _spawn(argv, frames, env, cwd, limits, die_with_parent)
+        return cls(argv[0], process, frames)
 
     @property
     def pid(self) -> int:
         """Process id, which is also the id of its group."""
-        return self._transport.get_pid()
+        return self._process.pid
 
     @property
     def alive(self) -> bool:
         """False once the process has ended."""
-        return not self._protocol.exited.is_set()
+        return not self._frames.exited.is_set()
 
     @property
     def stderr_tail(self) -> bytes:
         """The last few kilobytes the child wrote to stderr."""
-        return self._protocol.stderr_tail
+        return self._frames.stderr_tail
 
     async def send(self, message: bytes, *, timeout_s: float) -> None:
         """Hand one message to the child. Raises ChildEndedError, ProcessTimeoutError when it does not read."""
-        pipe = cast("asyncio.WriteTransport | None", self._transport.get_pipe_transport(0))
+        pipe = self._process.stdin
         if pipe is None or pipe.is_closing() or not self.alive:
             await self._fail()
         assert pipe is not None
@@ -197,7 +184,7 @@ class Child:
             async with asyncio.timeout(timeout_s):
                 pipe.write(frame_header(len(message)))
                 pipe.write(message)
-                await self._protocol.until_writable()
+                await self._frames.until_writable()
         except TimeoutError:
             await self.kill()
             raise ProcessTimeoutError(self._program, timeout_s, self.stderr_tail) from None
@@ -213,10 +200,10 @@ class Child:
         Raises ProcessTimeoutError, OutputLimitError or ChildEndedError; the group is dead in each case, and also when
         the caller is cancelled (half a conversation cannot be taken up again).
         """
-        self._protocol.limit_bytes = limit_bytes
+        self._frames.limit_bytes = limit_bytes
         try:
             async with asyncio.timeout(timeout_s):
-                message = await self._protocol.next_message()
+                message = await self._frames.next_message()
         except TimeoutError:
             await self.kill()
             raise ProcessTimeoutError(self._program, timeout_s, self.stderr_tail) from None
@@ -235,100 +222,41 @@ class Child:
 
     async def kill(self) -> int | None:
         """Kill the group and give the exit code; harmless when it has ended."""
-        kill_group_of(self._transport, self._protocol)
-        await _end(self._transport, self._protocol)
-        return self._transport.get_returncode()
+        await _end(self._process)
+        return self._process.returncode
 
     async def close(self, *, timeout_s: float) -> int | None:
         """Close the child's stdin, wait for it to end by itself, then kill the group. Gives the exit code."""
-        pipe = self._transport.get_pipe_transport(0)
+        pipe = self._process.stdin
         if pipe is not None:
             pipe.close()
-        await _wait_exit(self._protocol, timeout_s)
+        await self._process.wait_exit(timeout_s)
         return await self.kill()
 
     async def _fail(self) -> None:
         # stdout closed: give the process a moment to end by itself, for the sake of its exit code and last words
-        await _wait_exit(self._protocol, DRAIN_TIMEOUT_S)
+        await self._process.wait_exit(DRAIN_TIMEOUT_S)
         exit_code = await self.kill()
         raise ChildEndedError(self._program, exit_code, self.stderr_tail)
 
 
-def kill_group(group_id: int) -> None:
-    """SIGKILL to every process of the group; nothing happens when there is none left."""
-    if group_id <= 1:
-        return
-    try:
-        os.killpg(group_id, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass  # ended; macOS answers EPERM for a group of zombies
-
-
-def kill_group_of(transport: asyncio.SubprocessTransport, protocol: _Ends) -> None:
-    """Kill the group of a child whose leader has not been reaped; afterwards its id may belong to someone else."""
-    if not protocol.exited.is_set():
-        kill_group(transport.get_pid())
-
-
 async def _spawn(
     argv: Sequence[str],
-    factory: Callable[[], _Ends],
+    listener: Listener,
     env: Mapping[str, str],
     cwd: str | Path | None,
     limits: Limits | None,
     die_with_parent: bool,
-) -> asyncio.SubprocessTransport:
+) -> Process:
     if cwd is not None and not os.path.isdir(cwd):  # noqa: ASYNC240  # one stat, to tell a missing folder from a missing program
         raise ProcessError(argv[0], "its working folder does not exist")
     try:
-        transport, _ = await asyncio.get_running_loop().subprocess_exec(
-            factory,
-            *argv,
-            env=dict(env),
-            cwd=cwd,
-            stdin=-1,
-            stdout=-1,
-            stderr=-1,
-            start_new_session=True,
-            preexec_fn=_prepare_child(limits, die_with_parent),
-        )
+        return await spawn_process(argv, listener, env=env, cwd=cwd, limits=limits, die_with_parent=die_with_parent)
     except (FileNotFoundError, PermissionError, NotADirectoryError) as error:
         raise ProgramNotFoundError(argv[0], error.strerror or "cannot be executed") from None
-    return transport
 
 
-def _prepare_child(limits: Limits | None, die_with_parent: bool) -> Callable[[], None] | None:
-    """What the child does between fork and exec; everything it needs is made ready before the fork.
-
-    The death signal is bound to the thread that forks, so children must be started from a thread that lives on: the
-    event loop's.
-    """
-    rows = limits.rows() if limits else ()
-    die = die_with_parent and sys.platform == "linux"
-    if not rows and not die:
-        return None
-    prctl = ctypes.CDLL(None).prctl if die else None
-    parent = os.getpid()
-    setrlimit, getrlimit = resource.setrlimit, resource.getrlimit
-
-    def prepare() -> None:
-        if prctl is not None:
-            prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            if os.getppid() != parent:  # it died before the signal was set
-                os._exit(127)
-        for which, limit in rows:
-            hard = getrlimit(which)[1]
-            value = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-            try:
-                setrlimit(which, (value, value))
-            except (ValueError, OSError):
-                pass  # macOS does not know some of them
-
-    return prepare
-
-
-def _write_stdin(transport: asyncio.SubprocessTransport, data: bytes) -> None:
-    pipe = cast("asyncio.WriteTransport | None", transport.get_pipe_transport(0))
+def _write_stdin(pipe: asyncio.WriteTransport | None, data: bytes) -> None:
     if pipe is None or pipe.is_closing():
         return  # it ended, or closed its input, before it was given any
     if data:
@@ -336,55 +264,25 @@ def _write_stdin(transport: asyncio.SubprocessTransport, data: bytes) -> None:
     pipe.close()  # what is written is flushed first
 
 
-async def _drain(protocol: _Ends) -> None:
+async def _drain(listener: Listener) -> None:
     try:
         async with asyncio.timeout(DRAIN_TIMEOUT_S):
-            await protocol.outputs_closed.wait()
+            await listener.outputs_closed.wait()
     except TimeoutError:
         pass  # held by a process that left the group; what it writes is not ours
 
 
-async def _end(transport: asyncio.SubprocessTransport, protocol: _Ends) -> None:
+async def _end(process: Process) -> None:
     """Kill what is left, reap the leader, close the pipes. Holds under cancellation: it is short and bounded."""
-    kill_group_of(transport, protocol)
-    if not protocol.exited.is_set():
-        try:
-            await _wait_exit(protocol, DRAIN_TIMEOUT_S)
-        finally:
-            transport.close()
-    transport.close()
-
-
-async def _wait_exit(protocol: _Ends, timeout_s: float) -> None:
+    process.kill_group()
     try:
-        async with asyncio.timeout(timeout_s):
-            await protocol.exited.wait()
-    except TimeoutError:
-        pass  # the caller looks at whether it has ended
+        if not process.listener.exited.is_set():
+            await process.wait_exit(DRAIN_TIMEOUT_S)
+    finally:
+        process.close()
 
 
-class _Ends(asyncio.SubprocessProtocol):
-    """Knows when the process has ended and when both of its outputs are closed."""
-
-    def __init__(self) -> None:
-        self.exited = asyncio.Event()
-        self.outputs_closed = asyncio.Event()
-        self._open = {1, 2}
-
-    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
-        self._open.discard(fd)
-        if not self._open:
-            self.outputs_closed.set()
-
-    def process_exited(self) -> None:
-        self.exited.set()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.process_exited()
-        self.outputs_closed.set()
-
-
-class _Collect(_Ends):
+class _Collect(Listener):
     """Keeps what comes, up to the limit."""
 
     def __init__(self, limit_bytes: int) -> None:
@@ -393,7 +291,7 @@ class _Collect(_Ends):
         self.truncated: set[int] = set()
         self._limits = {1: limit_bytes, 2: min(limit_bytes, STDERR_LIMIT_BYTES)}
 
-    def pipe_data_received(self, fd: int, data: bytes) -> None:
+    def data_received(self, fd: int, data: bytes) -> None:
         buffer = self.buffers[fd]
         room = self._limits[fd] - len(buffer)
         if len(data) > room:
@@ -407,7 +305,7 @@ class _TooLarge(Exception):
         self.size = size
 
 
-class _Frames(_Ends):
+class _Frames(Listener):
     """Cuts stdout into messages; keeps the tail of stderr. Never holds more than one message over the limit asked for."""
 
     _TAIL_BYTES = 16 * 1024
@@ -452,7 +350,7 @@ class _Frames(_Ends):
     def resume_writing(self) -> None:
         self._writable.set()
 
-    def pipe_data_received(self, fd: int, data: bytes) -> None:
+    def data_received(self, fd: int, data: bytes) -> None:
         if fd == 2:
             self._tail += data
             if len(self._tail) > 4 * self._TAIL_BYTES:
@@ -478,19 +376,13 @@ class _Frames(_Ends):
             del buffer[:end]
         self._wake()
 
-    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
-        super().pipe_connection_lost(fd, exc)
+    def pipe_closed(self, fd: int) -> None:
+        super().pipe_closed(fd)
         if fd == 1:
             self._closed = True
             self._wake()
         elif fd == 0:
             self._writable.set()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        self._closed = True
-        self._writable.set()
-        self._wake()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

@@ -59,9 +59,10 @@ async def test_output_exit_code_and_stdin_are_carried() -> None:
 
 async def test_the_environment_is_only_what_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HIDDEN_TOKEN", "x")
-    done = await run_program(["env"], env={**ENV, "A": "1"}, timeout_s=5)
-    names = {line.split("=")[0] for line in done.stdout.decode().splitlines()}
-    assert names - {"_", "PWD", "SHLVL"} == {"PATH", "A"}
+    for limits in (None, Limits(open_files=64)):
+        done = await run_program(["env"], env={**ENV, "A": "1"}, limits=limits, timeout_s=5)
+        names = {line.split("=")[0] for line in done.stdout.decode().splitlines()}
+        assert names == {"PATH", "A"}
 
 
 async def test_large_input_and_output_do_not_block_each_other(tmp_path: Path) -> None:
@@ -107,6 +108,26 @@ async def test_cancelling_kills_the_group(tmp_path: Path) -> None:
         await task
     pid = int(marker.read_text())
     await until(lambda: not is_running(pid), "the grandchild is dead")
+
+
+async def test_cancelling_at_any_moment_of_the_start_leaves_nothing_behind(tmp_path: Path) -> None:
+    marker = str(tmp_path)
+    for turns in range(8):
+        task = asyncio.get_running_loop().create_task(
+            run_program(["sh", "-c", "sleep 60 # $0", marker], env=ENV, timeout_s=60)
+        )
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    shown = subprocess.run(["ps", "-eo", "args"], capture_output=True, check=True).stdout.decode()
+    assert marker not in shown
+
+
+async def test_a_missing_program_is_told_even_with_limits() -> None:
+    with pytest.raises(ProgramNotFoundError, match="no-such-program"):
+        await run_program(["no-such-program"], env=ENV, limits=Limits(cpu_s=1), timeout_s=5)
 
 
 async def test_a_grandchild_holding_the_pipe_neither_delays_nor_survives() -> None:
@@ -217,7 +238,7 @@ async def test_a_child_that_dies_is_told_with_its_last_words() -> None:
     assert caught.value.stderr == b"last words\n"
 
 
-def test_the_rules_hold_on_uvloop() -> None:
+def test_the_rules_hold_on_uvloop(tmp_path: Path) -> None:
     uvloop = pytest.importorskip("uvloop", reason="uvloop is not installed on this platform")
 
     async def main() -> None:
@@ -225,6 +246,8 @@ def test_the_rules_hold_on_uvloop() -> None:
         await test_a_timeout_kills_the_whole_group()
         await test_a_grandchild_holding_the_pipe_neither_delays_nor_survives()
         await test_limits_hold_in_the_child()
+        await test_large_input_and_output_do_not_block_each_other(tmp_path)
+        await test_cancelling_at_any_moment_of_the_start_leaves_nothing_behind(tmp_path)
         await test_a_program_that_does_not_read_its_input_is_no_error()
         await test_a_child_answers_messages_of_any_size()
         await test_a_child_that_dies_is_told_with_its_last_words()
