@@ -175,7 +175,11 @@ def _scan(data: bytes) -> list[tuple[int, int, int | bytes]]:
     index = 0
     size = len(data)
     while index < size:
-        tag, index = _varint(data, index)
+        tag = data[index]
+        if tag < 0x80:  # the usual case, without a call
+            index += 1
+        else:
+            tag, index = _varint(data, index)
         number, wire = tag >> 3, tag & 7
         if number == 0:
             raise DecodeError("proto: illegal tag 0 (wire type 0)")

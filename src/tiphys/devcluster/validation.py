@@ -10,19 +10,23 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from tiphys.apimachinery.apierrors import FieldCause, duplicate, forbidden_value, invalid_value, not_supported, required
+from tiphys.apimachinery.apierrors import FieldCause, forbidden_value, invalid_value, not_supported, required
 from tiphys.apimachinery.names import GroupKind, GroupVersionKind
 from tiphys.apimachinery.quantity import parse
+from tiphys.devcluster import validation_api as api
 from tiphys.devcluster import validation_services as services
 from tiphys.devcluster import validation_workloads as workloads
 from tiphys.devcluster.gojson import syntax_error
 from tiphys.devcluster.validation_names import (
+    IMMUTABLE,
     NOT_NEGATIVE,
     Causes,
     NameRule,
     check,
+    check_choice,
     check_count_or_percent,
     check_metadata,
+    check_same,
     check_selector,
     config_key,
     dns_label,
@@ -32,7 +36,6 @@ from tiphys.devcluster.validation_names import (
     qualified_name,
 )
 from tiphys.devcluster.validation_pods import check_pod_spec
-from tiphys.devcluster.validation_workloads import IMMUTABLE
 
 Json = Mapping[str, Any]
 
@@ -209,13 +212,13 @@ def _claim(causes: Causes, obj: Json, old: Json | None) -> None:
         causes.append(invalid_value("spec.resources[storage]", storage, "must be greater than zero"))
     if spec.get("storageClassName"):
         check(causes, "spec.storageClassName", spec["storageClassName"], dns_subdomain(spec["storageClassName"]))
-    _check_choice(causes, "spec.volumeMode", spec.get("volumeMode"), ("Block", "Filesystem"))
+    check_choice(causes, "spec.volumeMode", spec.get("volumeMode"), ("Block", "Filesystem"))
     if old is not None:
         before = old["spec"]
         open_fields = {"volumeName"} if not before.get("volumeName") else {"resources", "volumeAttributesClassName"}
         if _other(spec, open_fields) != _other(before, open_fields):
             causes.append(forbidden_value("spec", CLAIM_FROZEN))
-        _check_same(causes, "volumeMode", spec.get("volumeMode"), before.get("volumeMode"))
+        check_same(causes, "volumeMode", spec.get("volumeMode"), before.get("volumeMode"))
 
 
 def _other(spec: Json, fields: set[str]) -> dict[str, Any]:
@@ -254,7 +257,7 @@ def _volume(causes: Causes, obj: Json, old: Json | None) -> None:
     if set(capacity) != {"storage"}:
         causes.append(not_supported("spec.capacity", spec.get("capacity"), ("storage",)))
     policies = ("Delete", "Recycle", "Retain")
-    _check_choice(causes, "spec.persistentVolumeReclaimPolicy", spec.get("persistentVolumeReclaimPolicy"), policies)
+    check_choice(causes, "spec.persistentVolumeReclaimPolicy", spec.get("persistentVolumeReclaimPolicy"), policies)
     sources = [field for field in _SOURCE_ORDER if field in spec]
     sources += [field for field in spec if field not in _VOLUME_SETTINGS and field not in _SOURCE_ORDER]
     if not sources:
@@ -264,7 +267,7 @@ def _volume(causes: Causes, obj: Json, old: Json | None) -> None:
         if _other(spec, set(_VOLUME_SETTINGS)) != _other(old["spec"], set(_VOLUME_SETTINGS)):
             detail = "spec.persistentvolumesource is immutable after creation"
             causes.append(forbidden_value("spec.persistentvolumesource", detail))
-        _check_same(causes, "volumeMode", spec.get("volumeMode"), old["spec"].get("volumeMode"))
+        check_same(causes, "volumeMode", spec.get("volumeMode"), old["spec"].get("volumeMode"))
 
 
 _SOURCE_ORDER: Final = ("hostPath", "nfs", "csi", "local")
@@ -329,7 +332,7 @@ def _disruption_budget(causes: Causes, obj: Json, old: Json | None) -> None:
     check_count_or_percent(causes, "spec.minAvailable", least)
     check_count_or_percent(causes, "spec.maxUnavailable", most)
     policies = ("AlwaysAllow", "IfHealthyBudget")
-    _check_choice(causes, "spec.unhealthyPodEvictionPolicy", spec.get("unhealthyPodEvictionPolicy"), policies)
+    check_choice(causes, "spec.unhealthyPodEvictionPolicy", spec.get("unhealthyPodEvictionPolicy"), policies)
     check_selector(causes, spec.get("selector"), "spec.selector")
 
 
@@ -340,12 +343,12 @@ def _storage_class(causes: Causes, obj: Json, old: Json | None) -> None:
     else:
         lowered = provisioner.lower()
         check(causes, "provisioner", lowered, qualified_name(lowered))
-    _check_choice(causes, "reclaimPolicy", obj.get("reclaimPolicy"), ("Delete", "Retain"))
+    check_choice(causes, "reclaimPolicy", obj.get("reclaimPolicy"), ("Delete", "Retain"))
     modes = ("Immediate", "WaitForFirstConsumer")
-    _check_choice(causes, "volumeBindingMode", obj.get("volumeBindingMode"), modes)
+    check_choice(causes, "volumeBindingMode", obj.get("volumeBindingMode"), modes)
     if old is not None:
         for field in ("parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"):
-            _check_same(causes, field, obj.get(field), old.get(field))
+            check_same(causes, field, obj.get(field), old.get(field))
 
 
 def _priority_class(causes: Causes, obj: Json, old: Json | None) -> None:
@@ -359,11 +362,11 @@ def _priority_class(causes: Causes, obj: Json, old: Json | None) -> None:
         detail = "maximum allowed value of a user defined priority is 1000000000"
         causes.append(forbidden_value("value", detail))
     policies = ("PreemptLowerPriority", "Never")
-    _check_choice(causes, "preemptionPolicy", obj.get("preemptionPolicy"), policies)
+    check_choice(causes, "preemptionPolicy", obj.get("preemptionPolicy"), policies)
     if old is not None:
         if value != old.get("value", 0):
             causes.append(forbidden_value("value", "may not be changed in an update."))
-        _check_same(causes, "preemptionPolicy", obj.get("preemptionPolicy"), old.get("preemptionPolicy"))
+        check_same(causes, "preemptionPolicy", obj.get("preemptionPolicy"), old.get("preemptionPolicy"))
 
 
 def _ingress_class(causes: Causes, obj: Json, old: Json | None) -> None:
@@ -374,7 +377,7 @@ def _ingress_class(causes: Causes, obj: Json, old: Json | None) -> None:
         detail = 'must be a domain-prefixed path (such as "acme.io/foo")'
         causes.append(invalid_value("spec.controller", controller, detail))
     if old is not None:
-        _check_same(causes, "spec.controller", controller, (old.get("spec") or {}).get("controller", ""))
+        check_same(causes, "spec.controller", controller, (old.get("spec") or {}).get("controller", ""))
 
 
 def _endpoint_slice(causes: Causes, obj: Json, old: Json | None) -> None:
@@ -383,191 +386,19 @@ def _endpoint_slice(causes: Causes, obj: Json, old: Json | None) -> None:
     if not address_type:
         causes.append(required("addressType"))
     else:
-        _check_choice(causes, "addressType", address_type, kinds)
+        check_choice(causes, "addressType", address_type, kinds)
     for index, endpoint in enumerate(obj.get("endpoints") or ()):
         if not endpoint.get("addresses"):
             causes.append(required(f"endpoints[{index}].addresses", "must contain at least 1 address"))
     if old is not None:
-        _check_same(causes, "addressType", address_type, old.get("addressType"))
+        check_same(causes, "addressType", address_type, old.get("addressType"))
 
 
 def _runtime_class(causes: Causes, obj: Json, old: Json | None) -> None:
     if not obj.get("handler"):
         causes.append(required("handler"))
     if old is not None:
-        _check_same(causes, "handler", obj.get("handler"), old.get("handler"))
-
-
-def _check_choice(causes: Causes, field: str, value: str | None, allowed: tuple[str, ...]) -> None:
-    if value is not None and value not in allowed:
-        causes.append(not_supported(field, value, allowed))
-
-
-def _check_same(causes: Causes, field: str, value: object, before: object) -> None:
-    if value != before:
-        causes.append(invalid_value(field, value, IMMUTABLE))
-
-
-# ---- access ----
-
-
-def _role(causes: Causes, obj: Json, old: Json | None) -> None:
-    _check_rules(causes, obj, namespaced=True)
-
-
-def _cluster_role(causes: Causes, obj: Json, old: Json | None) -> None:
-    _check_rules(causes, obj, namespaced=False)
-
-
-def _check_rules(causes: Causes, obj: Json, *, namespaced: bool) -> None:
-    for index, rule in enumerate(obj.get("rules") or ()):
-        path = f"rules[{index}]"
-        if not rule.get("verbs"):
-            causes.append(required(f"{path}.verbs", "verbs must contain at least one value"))
-        urls = rule.get("nonResourceURLs")
-        if urls:
-            if namespaced:
-                detail = "namespaced rules cannot apply to non-resource URLs"
-                causes.append(invalid_value(f"{path}.nonResourceURLs", urls, detail))
-            elif rule.get("apiGroups") or rule.get("resources") or rule.get("resourceNames"):
-                detail = "rules cannot apply to both regular resources and non-resource URLs"
-                causes.append(invalid_value(f"{path}.nonResourceURLs", urls, detail))
-            continue
-        if not rule.get("apiGroups"):
-            detail = "resource rules must supply at least one api group"
-            causes.append(required(f"{path}.apiGroups", detail))
-        if not rule.get("resources"):
-            detail = "resource rules must supply at least one resource"
-            causes.append(required(f"{path}.resources", detail))
-
-
-def _role_binding(causes: Causes, obj: Json, old: Json | None) -> None:
-    _check_binding(causes, obj, old, ("Role", "ClusterRole"), namespaced=True)
-
-
-def _cluster_role_binding(causes: Causes, obj: Json, old: Json | None) -> None:
-    _check_binding(causes, obj, old, ("ClusterRole",), namespaced=False)
-
-
-def _check_binding(causes: Causes, obj: Json, old: Json | None, kinds: tuple[str, ...], *, namespaced: bool) -> None:
-    role = obj["roleRef"]
-    if role.get("apiGroup") != RBAC:
-        causes.append(not_supported("roleRef.apiGroup", role.get("apiGroup", ""), (RBAC,)))
-    if role.get("kind") not in kinds:
-        causes.append(not_supported("roleRef.kind", role.get("kind", ""), kinds))
-    if not role.get("name"):
-        causes.append(required("roleRef.name"))
-    else:
-        check(causes, "roleRef.name", role["name"], path_segment(role["name"]))
-    for index, subject in enumerate(obj.get("subjects") or ()):
-        _check_subject(causes, subject, f"subjects[{index}]", namespaced)
-    if old is not None and role != old["roleRef"]:
-        shown = {"APIGroup": role.get("apiGroup", ""), "Kind": role.get("kind", ""), "Name": role.get("name", "")}
-        causes.append(invalid_struct("roleRef", shown, "cannot change roleRef"))
-
-
-def _check_subject(causes: Causes, subject: Json, field: str, namespaced: bool) -> None:
-    name, kind, group = subject.get("name", ""), subject.get("kind", ""), subject.get("apiGroup", "")
-    if not name:
-        causes.append(required(f"{field}.name"))
-    if kind == "ServiceAccount":
-        if name:
-            check(causes, f"{field}.name", name, dns_subdomain(name))
-        if group:
-            causes.append(not_supported(f"{field}.apiGroup", group, ("",)))
-        if not namespaced and not subject.get("namespace"):
-            causes.append(required(f"{field}.namespace"))
-    elif kind in ("User", "Group"):
-        if group != RBAC:
-            causes.append(not_supported(f"{field}.apiGroup", group, (RBAC,)))
-    else:
-        causes.append(not_supported(f"{field}.kind", kind, ("ServiceAccount", "User", "Group")))
-
-
-# ---- extension of the API ----
-
-
-def _definition(causes: Causes, obj: Json, old: Json | None) -> None:
-    spec = obj["spec"]
-    names, group = spec["names"], spec.get("group", "")
-    name = obj["metadata"].get("name", "")
-    if name != f"{names.get('plural', '')}.{group}":
-        causes.append(invalid_value("metadata.name", name, 'must be spec.names.plural+"."+spec.group'))
-    if not group:
-        causes.append(required("spec.group"))
-    else:
-        check(causes, "spec.group", group, dns_subdomain(group))
-        if "." not in group:
-            causes.append(invalid_value("spec.group", group, "should be a domain with at least one dot"))
-    if not spec.get("scope"):
-        causes.append(required("spec.scope"))
-    else:
-        _check_choice(causes, "spec.scope", spec["scope"], ("Cluster", "Namespaced"))
-    versions = spec.get("versions") or []
-    if sum(bool(one.get("storage")) for one in versions) != 1:
-        detail = "must have exactly one version marked as storage version"
-        causes.append(invalid_value("spec.versions", spec.get("versions"), detail))
-    seen: set[str] = set()
-    for index, version in enumerate(versions):
-        path = f"spec.versions[{index}]"
-        called = version.get("name", "")
-        check(causes, f"{path}.name", called, dns_label(called))
-        if called in seen:
-            detail = "must contain unique version names"
-            causes.append(invalid_value("spec.versions", spec.get("versions"), detail))
-        seen.add(called)
-        if not (version.get("schema") or {}).get("openAPIV3Schema"):
-            causes.append(required(f"{path}.schema.openAPIV3Schema"))
-    for part in ("plural", "singular", "kind", "listKind"):
-        if not names.get(part):
-            causes.append(required(f"spec.names.{part}"))
-    if not obj.get("status", {}).get("storedVersions"):
-        stored = obj.get("status", {}).get("storedVersions")
-        causes.append(invalid_value("status.storedVersions", stored, "must have at least one stored version"))
-    if old is not None:
-        before = old["spec"]
-        _check_same(causes, "spec.group", group, before.get("group"))
-        _check_same(causes, "spec.names.plural", names.get("plural"), before["names"].get("plural"))
-        _check_same(causes, "spec.scope", spec.get("scope"), before.get("scope"))
-        if _established(old):
-            _check_same(causes, "spec.names.kind", names.get("kind"), before["names"].get("kind"))
-
-
-def _established(definition: Json) -> bool:
-    conditions = definition.get("status", {}).get("conditions") or ()
-    return any(one.get("type") == "Established" and one.get("status") == "True" for one in conditions)
-
-
-def _webhooks(causes: Causes, obj: Json, old: Json | None) -> None:
-    names: set[str] = set()
-    for index, webhook in enumerate(obj.get("webhooks") or ()):
-        path = f"webhooks[{index}]"
-        name = webhook.get("name", "")
-        check(causes, f"{path}.name", name, dns_subdomain(name))
-        if name.count(".") < 2:
-            detail = "should be a domain with at least three segments separated by dots"
-            causes.append(invalid_value(f"{path}.name", name, detail))
-        if name in names:
-            causes.append(duplicate(f"{path}.name", name))
-        names.add(name)
-        if webhook.get("sideEffects") is None:
-            causes.append(required(f"{path}.sideEffects", "must specify one of None, NoneOnDryRun"))
-        client = webhook["clientConfig"]
-        if (client.get("url") is None) == (client.get("service") is None):
-            causes.append(required(f"{path}.clientConfig", "exactly one of url or service is required"))
-        if not webhook.get("admissionReviewVersions"):
-            detail = "must specify one of v1, v1beta1"
-            causes.append(required(f"{path}.admissionReviewVersions", detail))
-
-
-def _api_service(causes: Causes, obj: Json, old: Json | None) -> None:
-    spec = obj.get("spec") or {}
-    name, wanted = obj["metadata"].get("name", ""), f"{spec.get('version', '')}.{spec.get('group', '')}"
-    if name != wanted:
-        causes.append(invalid_value("metadata.name", name, f'must be `spec.version+"."+spec.group`: "{wanted}"'))
-    for field, most in (("groupPriorityMinimum", 20000), ("versionPriority", 1000)):
-        if not 0 < spec.get(field, 0) <= most:
-            causes.append(invalid_value(f"spec.{field}", spec.get(field, 0), f"must be positive and less than {most}"))
+        check_same(causes, "handler", obj.get("handler"), old.get("handler"))
 
 
 def _lease(causes: Causes, obj: Json, old: Json | None) -> None:
@@ -605,12 +436,12 @@ _KINDS: Final[dict[GroupKind, Callable[[Causes, Json, Json | None], None]]] = {
     GroupKind("scheduling.k8s.io", "PriorityClass"): _priority_class,
     GroupKind("coordination.k8s.io", "Lease"): _lease,
     GroupKind("node.k8s.io", "RuntimeClass"): _runtime_class,
-    GroupKind(RBAC, "Role"): _role,
-    GroupKind(RBAC, "ClusterRole"): _cluster_role,
-    GroupKind(RBAC, "RoleBinding"): _role_binding,
-    GroupKind(RBAC, "ClusterRoleBinding"): _cluster_role_binding,
-    GroupKind("apiextensions.k8s.io", "CustomResourceDefinition"): _definition,
-    GroupKind("apiregistration.k8s.io", "APIService"): _api_service,
-    GroupKind("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): _webhooks,
-    GroupKind("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): _webhooks,
+    GroupKind(RBAC, "Role"): api.check_role,
+    GroupKind(RBAC, "ClusterRole"): api.check_cluster_role,
+    GroupKind(RBAC, "RoleBinding"): api.check_role_binding,
+    GroupKind(RBAC, "ClusterRoleBinding"): api.check_cluster_role_binding,
+    GroupKind("apiextensions.k8s.io", "CustomResourceDefinition"): api.check_definition,
+    GroupKind("apiregistration.k8s.io", "APIService"): api.check_api_service,
+    GroupKind("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): api.check_webhooks,
+    GroupKind("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): api.check_webhooks,
 }

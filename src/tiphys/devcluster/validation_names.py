@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from tiphys.apimachinery.apierrors import FieldCause, forbidden_value, invalid_value, required
+from tiphys.apimachinery.apierrors import FieldCause, forbidden_value, invalid_value, not_supported, required
 
 Causes = list[FieldCause]
 NameRule = Callable[[str], list[str]]
@@ -58,6 +58,7 @@ PERCENT_RULE: Final = (
 ENVIRONMENT_RULE: Final = (
     "a valid environment variable name must consist only of printable ASCII characters other than '='"
 )
+IMMUTABLE: Final = "field is immutable"
 NOT_NEGATIVE: Final = "must be greater than or equal to 0"
 
 
@@ -191,6 +192,18 @@ def shown_selector(selector: Mapping[str, Any]) -> dict[str, Any]:
 def check(causes: Causes, field: str, value: Any, problems: Sequence[str]) -> None:
     """Add each problem of a value."""
     causes += [invalid_value(field, value, problem) for problem in problems]
+
+
+def check_choice(causes: Causes, field: str, value: str | None, allowed: Sequence[str]) -> None:
+    """A value that is absent or one of an enumeration."""
+    if value is not None and value not in allowed:
+        causes.append(not_supported(field, value, allowed))
+
+
+def check_same(causes: Causes, field: str, value: object, before: object) -> None:
+    """A value that may not change."""
+    if value != before:
+        causes.append(invalid_value(field, value, IMMUTABLE))
 
 
 def check_not_negative(causes: Causes, field: str, value: int | None) -> None:

@@ -333,7 +333,7 @@ def check_resources(causes: Causes, resources: Mapping[str, Any], field: str) ->
         _check_amount(causes, name, amount, f"{field}.limits[{name}]")
     for name, amount in requests.items():
         _check_amount(causes, name, amount, f"{field}.requests[{name}]")
-        if name in limits and parse(amount) > parse(limits[name]):
+        if name in limits and amount != limits[name] and parse(amount) > parse(limits[name]):
             detail = f"must be less than or equal to {name} limit of {limits[name]}"
             causes.append(invalid_value(f"{field}.requests", amount, detail))
 
@@ -344,10 +344,9 @@ def _check_amount(causes: Causes, name: str, amount: str, field: str) -> None:
     if "/" not in name and not standard and not qualified_name(name):
         causes.append(invalid_value(field, name, "must be a standard resource type or fully qualified"))
         causes.append(invalid_value(field, name, "must be a standard resource for containers"))
-    quantity = parse(amount)
-    if quantity < 0:
+    if amount.startswith("-"):
         causes.append(invalid_value(field, amount, NOT_NEGATIVE))
-    if "/" in name and quantity.value.denominator != 1:
+    if "/" in name and parse(amount).value.denominator != 1:
         causes.append(invalid_value(field, amount, "must be an integer"))
 
 

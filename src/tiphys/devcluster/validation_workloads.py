@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from tiphys.apimachinery.apierrors import FieldCause, forbidden_value, invalid_value, not_supported, required
 from tiphys.devcluster.validation_names import (
+    IMMUTABLE,
     Causes,
     check_annotations,
     check_count_or_percent,
@@ -21,7 +22,6 @@ from tiphys.devcluster.validation_names import (
 )
 from tiphys.devcluster.validation_pods import check_pod_spec
 
-IMMUTABLE: Final = "field is immutable"
 MISMATCH: Final = "`selector` does not match template `labels`"
 STATEFUL_SET_FROZEN: Final = (
     "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', "

@@ -1,0 +1,191 @@
+"""Which roles, bindings and extensions of the API are legal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tiphys.apimachinery.apierrors import duplicate, invalid_value, not_supported, required
+from tiphys.devcluster.validation_names import (
+    Causes,
+    check,
+    check_choice,
+    check_same,
+    dns_label,
+    dns_subdomain,
+    invalid_struct,
+    path_segment,
+)
+
+Json = Mapping[str, Any]
+
+RBAC: Final = "rbac.authorization.k8s.io"
+
+
+# ---- access ----
+
+
+def check_role(causes: Causes, obj: Json, old: Json | None) -> None:
+    """A Role."""
+    _check_rules(causes, obj, namespaced=True)
+
+
+def check_cluster_role(causes: Causes, obj: Json, old: Json | None) -> None:
+    """A ClusterRole."""
+    _check_rules(causes, obj, namespaced=False)
+
+
+def _check_rules(causes: Causes, obj: Json, *, namespaced: bool) -> None:
+    for index, rule in enumerate(obj.get("rules") or ()):
+        path = f"rules[{index}]"
+        if not rule.get("verbs"):
+            causes.append(required(f"{path}.verbs", "verbs must contain at least one value"))
+        urls = rule.get("nonResourceURLs")
+        if urls:
+            if namespaced:
+                detail = "namespaced rules cannot apply to non-resource URLs"
+                causes.append(invalid_value(f"{path}.nonResourceURLs", urls, detail))
+            elif rule.get("apiGroups") or rule.get("resources") or rule.get("resourceNames"):
+                detail = "rules cannot apply to both regular resources and non-resource URLs"
+                causes.append(invalid_value(f"{path}.nonResourceURLs", urls, detail))
+            continue
+        if not rule.get("apiGroups"):
+            detail = "resource rules must supply at least one api group"
+            causes.append(required(f"{path}.apiGroups", detail))
+        if not rule.get("resources"):
+            detail = "resource rules must supply at least one resource"
+            causes.append(required(f"{path}.resources", detail))
+
+
+def check_role_binding(causes: Causes, obj: Json, old: Json | None) -> None:
+    """A RoleBinding, whose role may not change."""
+    _check_binding(causes, obj, old, ("Role", "ClusterRole"), namespaced=True)
+
+
+def check_cluster_role_binding(causes: Causes, obj: Json, old: Json | None) -> None:
+    """A ClusterRoleBinding, whose role may not change."""
+    _check_binding(causes, obj, old, ("ClusterRole",), namespaced=False)
+
+
+def _check_binding(causes: Causes, obj: Json, old: Json | None, kinds: tuple[str, ...], *, namespaced: bool) -> None:
+    role = obj["roleRef"]
+    if role.get("apiGroup") != RBAC:
+        causes.append(not_supported("roleRef.apiGroup", role.get("apiGroup", ""), (RBAC,)))
+    if role.get("kind") not in kinds:
+        causes.append(not_supported("roleRef.kind", role.get("kind", ""), kinds))
+    if not role.get("name"):
+        causes.append(required("roleRef.name"))
+    else:
+        check(causes, "roleRef.name", role["name"], path_segment(role["name"]))
+    for index, subject in enumerate(obj.get("subjects") or ()):
+        _check_subject(causes, subject, f"subjects[{index}]", namespaced)
+    if old is not None and role != old["roleRef"]:
+        shown = {"APIGroup": role.get("apiGroup", ""), "Kind": role.get("kind", ""), "Name": role.get("name", "")}
+        causes.append(invalid_struct("roleRef", shown, "cannot change roleRef"))
+
+
+def _check_subject(causes: Causes, subject: Json, field: str, namespaced: bool) -> None:
+    name, kind, group = subject.get("name", ""), subject.get("kind", ""), subject.get("apiGroup", "")
+    if not name:
+        causes.append(required(f"{field}.name"))
+    if kind == "ServiceAccount":
+        if name:
+            check(causes, f"{field}.name", name, dns_subdomain(name))
+        if group:
+            causes.append(not_supported(f"{field}.apiGroup", group, ("",)))
+        if not namespaced and not subject.get("namespace"):
+            causes.append(required(f"{field}.namespace"))
+    elif kind in ("User", "Group"):
+        if group != RBAC:
+            causes.append(not_supported(f"{field}.apiGroup", group, (RBAC,)))
+    else:
+        causes.append(not_supported(f"{field}.kind", kind, ("ServiceAccount", "User", "Group")))
+
+
+# ---- extension of the API ----
+
+
+def check_definition(causes: Causes, obj: Json, old: Json | None) -> None:
+    """A CustomResourceDefinition. Its schemas are judged where they are compiled."""
+    spec = obj["spec"]
+    names, group = spec["names"], spec.get("group", "")
+    name = obj["metadata"].get("name", "")
+    if name != f"{names.get('plural', '')}.{group}":
+        causes.append(invalid_value("metadata.name", name, 'must be spec.names.plural+"."+spec.group'))
+    if not group:
+        causes.append(required("spec.group"))
+    else:
+        check(causes, "spec.group", group, dns_subdomain(group))
+        if "." not in group:
+            causes.append(invalid_value("spec.group", group, "should be a domain with at least one dot"))
+    if not spec.get("scope"):
+        causes.append(required("spec.scope"))
+    else:
+        check_choice(causes, "spec.scope", spec["scope"], ("Cluster", "Namespaced"))
+    versions = spec.get("versions") or []
+    if sum(bool(one.get("storage")) for one in versions) != 1:
+        detail = "must have exactly one version marked as storage version"
+        causes.append(invalid_value("spec.versions", spec.get("versions"), detail))
+    seen: set[str] = set()
+    for index, version in enumerate(versions):
+        path = f"spec.versions[{index}]"
+        called = version.get("name", "")
+        check(causes, f"{path}.name", called, dns_label(called))
+        if called in seen:
+            detail = "must contain unique version names"
+            causes.append(invalid_value("spec.versions", spec.get("versions"), detail))
+        seen.add(called)
+        if not (version.get("schema") or {}).get("openAPIV3Schema"):
+            causes.append(required(f"{path}.schema.openAPIV3Schema"))
+    for part in ("plural", "singular", "kind", "listKind"):
+        if not names.get(part):
+            causes.append(required(f"spec.names.{part}"))
+    if not obj.get("status", {}).get("storedVersions"):
+        stored = obj.get("status", {}).get("storedVersions")
+        causes.append(invalid_value("status.storedVersions", stored, "must have at least one stored version"))
+    if old is not None:
+        before = old["spec"]
+        check_same(causes, "spec.group", group, before.get("group"))
+        check_same(causes, "spec.names.plural", names.get("plural"), before["names"].get("plural"))
+        check_same(causes, "spec.scope", spec.get("scope"), before.get("scope"))
+        if _established(old):
+            check_same(causes, "spec.names.kind", names.get("kind"), before["names"].get("kind"))
+
+
+def _established(definition: Json) -> bool:
+    conditions = definition.get("status", {}).get("conditions") or ()
+    return any(one.get("type") == "Established" and one.get("status") == "True" for one in conditions)
+
+
+def check_webhooks(causes: Causes, obj: Json, old: Json | None) -> None:
+    """Webhook configurations of both kinds."""
+    names: set[str] = set()
+    for index, webhook in enumerate(obj.get("webhooks") or ()):
+        path = f"webhooks[{index}]"
+        name = webhook.get("name", "")
+        check(causes, f"{path}.name", name, dns_subdomain(name))
+        if name.count(".") < 2:
+            detail = "should be a domain with at least three segments separated by dots"
+            causes.append(invalid_value(f"{path}.name", name, detail))
+        if name in names:
+            causes.append(duplicate(f"{path}.name", name))
+        names.add(name)
+        if webhook.get("sideEffects") is None:
+            causes.append(required(f"{path}.sideEffects", "must specify one of None, NoneOnDryRun"))
+        client = webhook["clientConfig"]
+        if (client.get("url") is None) == (client.get("service") is None):
+            causes.append(required(f"{path}.clientConfig", "exactly one of url or service is required"))
+        if not webhook.get("admissionReviewVersions"):
+            detail = "must specify one of v1, v1beta1"
+            causes.append(required(f"{path}.admissionReviewVersions", detail))
+
+
+def check_api_service(causes: Causes, obj: Json, old: Json | None) -> None:
+    """An APIService."""
+    spec = obj.get("spec") or {}
+    name, wanted = obj["metadata"].get("name", ""), f"{spec.get('version', '')}.{spec.get('group', '')}"
+    if name != wanted:
+        causes.append(invalid_value("metadata.name", name, f'must be `spec.version+"."+spec.group`: "{wanted}"'))
+    for field, most in (("groupPriorityMinimum", 20000), ("versionPriority", 1000)):
+        if not 0 < spec.get(field, 0) <= most:
+            causes.append(invalid_value(f"spec.{field}", spec.get(field, 0), f"must be positive and less than {most}"))
