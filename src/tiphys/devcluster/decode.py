@@ -204,8 +204,8 @@ def strict_problems(
             continue
         hidden = None
         if path in lost:
-            problems.append(_unknown(path))
-            lost.discard(path)
+            if not repeated:
+                problems.append(_unknown(path))
             hidden = path
         elif repeated:
             problems.append(f'duplicate field "{path}"')

@@ -222,3 +222,8 @@ def test_options_that_cannot_be_read_are_refused_without_a_frame() -> None:
         "couldn't get version/kind; json parse error: invalid character 'b' looking for beginning of object key string"
     )
     assert refused(lambda: decode_options(b'{"kind":"Foo","apiVersion":"v1"}', None)).startswith('no kind "Foo" is')
+
+
+def test_a_repeated_unknown_field_is_named_once() -> None:
+    got = decode_body(b'{"x":{"y":1,"y":2},"x":3,"data":{"a":"b","a":"c"}}', None, CONFIG_MAP)
+    assert got.warnings == ('unknown field "x"', 'duplicate field "data.a"')
