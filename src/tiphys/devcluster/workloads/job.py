@@ -80,8 +80,10 @@ class Jobs(Controller):
         wake: float | None = None
         if meta.is_deleting(job):
             pass
-        elif failure is not None or success or spec_of(job).get("suspend"):
+        elif failure is not None:
             await self._delete(job, tally.active)
+        elif success or spec_of(job).get("suspend"):
+            await self._give_up(job, tally.active)
         else:
             wake = await self._manage(job, tally, owned, now)
             tally = _tally(job, self._pods.owned_by(job))
