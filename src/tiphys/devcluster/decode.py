@@ -286,12 +286,16 @@ _TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind
 
 
 def _not_an_object(value: Any) -> str:
-    kind = "array" if isinstance(value, list) else "string" if isinstance(value, str) else "number"
+    problem = f"json: cannot unmarshal {_json_kind(value)} into Go value of type {_TYPE_META}"
+    return f"couldn't get version/kind; json parse error: {problem}"
+
+
+def _json_kind(value: Any) -> str:
     if isinstance(value, bool):
-        kind = "bool"
-    return (
-        f"couldn't get version/kind; json parse error: json: cannot unmarshal {kind} into Go value of type {_TYPE_META}"
-    )
+        return "bool"
+    if isinstance(value, int | float):
+        return "number"
+    return "string" if isinstance(value, str) else "array" if isinstance(value, list) else "object"
 
 
 def _named_kind(obj: dict[str, Any], expected: GroupVersionKind, body: bytes) -> GroupVersionKind:

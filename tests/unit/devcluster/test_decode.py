@@ -227,3 +227,24 @@ def test_options_that_cannot_be_read_are_refused_without_a_frame() -> None:
 def test_a_repeated_unknown_field_is_named_once() -> None:
     got = decode_body(b'{"x":{"y":1,"y":2},"x":3,"data":{"a":"b","a":"c"}}', None, CONFIG_MAP)
     assert got.warnings == ('unknown field "x"', 'duplicate field "data.a"')
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (b'{"kind":1}', "json: cannot unmarshal number into Go struct field .kind of type string"),
+        (b'{"apiVersion":["a"]}', "json: cannot unmarshal array into Go struct field .apiVersion of type string"),
+    ],
+)
+def test_a_kind_or_version_that_is_no_text_is_refused(text: bytes, problem: str) -> None:
+    assert refused(lambda: decode_body(text, None, CONFIG_MAP)) == (
+        "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: "
+        f"{problem} ({text.decode()})"
+    )
+
+
+def test_a_version_with_two_slashes_is_refused() -> None:
+    assert refused(lambda: decode_body(b'{"apiVersion":"a/b/c"}', None, CONFIG_MAP)) == (
+        "the object provided is unrecognized (must be of type ConfigMap): unexpected GroupVersion string: a/b/c "
+        '({"apiVersion":"a/b/c"})'
+    )
