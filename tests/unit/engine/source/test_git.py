@@ -262,6 +262,50 @@ async def test_callers_that_wait_share_one_fetch_and_each_sees_its_push(bare: Ba
     assert len(programs.argvs) <= 2  # the one under way may be older than the push, so one more
 
 
+async def test_many_callers_of_a_new_repository_get_along(bare: Bare, tmp_path: Path) -> None:
+    sha = bare.commit({"a": "1"})
+    for number in range(5):
+        repositories = GitRepositories(
+            tmp_path / f"m{number}", clock=SystemClock(), allow_file_urls=True, env={"PATH": os.environ["PATH"]}
+        )
+        async with asyncio.TaskGroup() as tasks:
+            asking = [tasks.create_task(repositories.revision(bare.url, "main", refresh=n % 2 == 0)) for n in range(8)]
+            await asyncio.sleep(0.001 * number)
+            asking[0].cancel()
+        assert {task.result() for task in asking[1:]} == {sha}
+
+
+async def test_a_fetch_that_was_killed_does_not_stand_in_the_way_of_the_next(bare: Bare, tmp_path: Path) -> None:
+    async def hanging(
+        argv: list[str], *, env: Mapping[str, str], timeout_s: float, output_limit_bytes: int
+    ) -> Completed:
+        """Git that takes a lock and then hangs, the first time."""
+        lock = Path(env["GIT_DIR"]) / "packed-refs.lock"
+        if not (tmp_path / "hung").exists():
+            (tmp_path / "hung").touch()
+            lock.touch()
+            argv, timeout_s = ["sleep", "600"], 0.05
+        return await run_program(argv, env=env, timeout_s=timeout_s, output_limit_bytes=output_limit_bytes)
+
+    repositories = GitRepositories(
+        tmp_path / "m",
+        clock=SystemClock(),
+        allow_file_urls=True,
+        env={"PATH": os.environ["PATH"]},
+        run_process=hanging,
+    )
+    bare.commit({"a": "1"})
+    bare.git("pack-refs", "--all")
+    with pytest.raises(StageError, match="the server did not answer in time") as caught:
+        await repositories.revision(bare.url, "main", refresh=True)
+    assert caught.value.retry_after_s == 5.0
+    sha = bare.commit({"a": "2"})
+    assert await repositories.revision(bare.url, "main", refresh=True) == sha
+    bare.git("update-ref", "-d", "refs/heads/main")
+    with pytest.raises(StageError, match="no commits yet"):
+        await repositories.revision(bare.url, "HEAD", refresh=True)
+
+
 async def test_a_cancelled_caller_does_not_take_the_others_with_it(bare: Bare, repositories: GitRepositories) -> None:
     sha = bare.commit({"a": "1"})
     async with asyncio.TaskGroup() as tasks:
