@@ -25,13 +25,21 @@ class Core:
     """Store, rules, and what the server does by itself. `start` needs a running event loop."""
 
     def __init__(
-        self, *, store: Store, clock: Clock, ids: Ids, ca_pem: str, admin_token: Secret, signing_key: Secret
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        ids: Ids,
+        ca_pem: str,
+        admin_token: Secret,
+        signing_key: Secret,
+        merge_schemas: MergeSchemas | None = None,
     ) -> None:
         self.store = store
         self.clock = clock
         self.ids = ids
         self.registry = builtin_registry()
-        merge_schemas = MergeSchemas.builtin()
+        merge_schemas = merge_schemas or MergeSchemas.builtin()
         self.rules = Rules(store=store, registry=self.registry, ids=ids)
         self.writer = Writer(
             store=store,

@@ -93,8 +93,9 @@ class _Bucket:
 class Store:
     """Objects by bucket and key. All methods belong to the event loop's thread."""
 
-    def __init__(self, disk: Disk | None = None) -> None:
+    def __init__(self, disk: Disk | None = None, *, ring_size: int = RING_SIZE) -> None:
         self._disk = disk
+        self._ring_size = ring_size
         self._buckets: dict[str, _Bucket] = {}
         self._ring: deque[Event] = deque()
         self._ring_start = 0  # events after this version are in the ring
@@ -242,7 +243,7 @@ class Store:
 
     def _changed(self, event: Event, body: bytes | None) -> None:
         self._ring.append(event)
-        if len(self._ring) > RING_SIZE:
+        if len(self._ring) > self._ring_size:
             self._ring_start = self._ring.popleft().rv
         self._undelivered.append(event)
         if self._disk is None:

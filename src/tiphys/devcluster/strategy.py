@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from tiphys.apimachinery import goshapes
 from tiphys.apimachinery.apierrors import BadRequest, FieldCause
 from tiphys.apimachinery.names import GroupVersionKind
-from tiphys.devcluster import admission
+from tiphys.devcluster import admission, validation
 from tiphys.devcluster.addresses import Addresses, AddressPool
 from tiphys.devcluster.admission import Admission
 from tiphys.devcluster.defaults import default_in_place
@@ -115,9 +115,14 @@ class Rules:
 
     def validate(self, resource: Resource, obj: Object, old: Object | None, subresource: str) -> list[FieldCause]:
         """Every problem of an object about to be stored."""
+        gvk = _gvk(resource)
+        if old is None:
+            causes = validation.validate_create(obj, gvk, namespaced=resource.namespaced)
+        else:
+            causes = validation.validate_update(obj, old, gvk, subresource, namespaced=resource.namespaced)
         if resource.custom is not None:
-            return resource.custom.validate(obj, old)
-        return []
+            causes += resource.custom.validate(obj, old)
+        return causes
 
     def stored(self, resource: Resource, new: Object, old: Object | None) -> None:
         """Take note that an object was stored."""
