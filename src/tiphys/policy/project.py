@@ -95,11 +95,18 @@ def permits_source_namespace(
     """Whether an Application of this namespace may use the project: both the installation and the project must say so."""
     if namespace == controller_namespace:
         return ALLOWED
-    by_installation = any(glob_or_regexp_match(pattern, namespace) for pattern in allowed_namespaces)
+    by_installation = is_namespace_served(namespace, controller_namespace, allowed_namespaces)
     by_project = any(glob_or_regexp_match(pattern, namespace) for pattern in project.spec.source_namespaces)
     if by_installation and by_project:
         return ALLOWED
     return denied(f"application in namespace '{namespace}' is not permitted to use project '{project.name}'")
+
+
+def is_namespace_served(namespace: str, controller_namespace: str, allowed_namespaces: Collection[str]) -> bool:
+    """Whether Applications of a namespace exist for this installation at all (`application.namespaces`)."""
+    return namespace == controller_namespace or any(
+        glob_or_regexp_match(pattern, namespace) for pattern in allowed_namespaces
+    )
 
 
 def source_refusals(

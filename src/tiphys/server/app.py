@@ -72,6 +72,10 @@ class App:
         self._services = services
         self.router = Router((*routes(metrics=services.metrics is not None), *extra_routes))
 
+    def end_streams(self) -> None:
+        """End all open streams, so that the server can stop."""
+        self._services.applications.end_followers()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] == "lifespan":

@@ -38,6 +38,8 @@ from tiphys.server.http import Response, json_response, text_member
 REFRESH_TIMEOUT_S = 300.0
 _LIST_PART = 500  # Applications looked at in one go: a few milliseconds
 _FINALIZERS_OF_CASCADE = frozenset((RESOURCES_FINALIZER, FOREGROUND_FINALIZER, BACKGROUND_FINALIZER))
+# What is exported with an Application and means nothing for a new one (uid, resourceVersion, ...) is left out.
+_METADATA_OF_CREATE = frozenset(("name", "namespace", "labels", "annotations", "finalizers", "ownerReferences"))
 _CASCADE = {
     "": RESOURCES_FINALIZER,
     "foreground": RESOURCES_FINALIZER,
@@ -77,6 +79,8 @@ class Filter:
         except KeyError:
             asked = self._context.permissions("applications", "get", app.project)
             permissions = self._permissions[app.project] = None if asked.covers_project(app.project) else asked
+        if app.namespace != self._context.services.namespace and not self._context.serves(app.namespace):
+            return False
         return permissions is None or bool(permissions.of(app.rbac_object(self._context.services.namespace)))
 
     def forget_permissions(self) -> None:
@@ -132,7 +136,8 @@ async def create_application(context: Context) -> Response:
     _validate(context, asked, check_spec=request.query_bool("validate", True))
     existing = services.applications.get(asked.namespace, asked.name)
     if existing is None:
-        wanted = replace(asked, operation=None, status=Application().status)
+        metadata = {name: value for name, value in asked.metadata.items() if name in _METADATA_OF_CREATE}
+        wanted = replace(asked, metadata=metadata, operation=None, status=Application().status)
         return _answer(await services.writer.create(application_object(wanted)))
     current = _parsed(existing)
     if _same(asked, current):
@@ -240,6 +245,8 @@ async def _read_application(context: Context) -> Application:
         raise invalid_argument("error creating application: application is nil in request")
     app = parse_application(body, fold_case=True)
     namespace = app.namespace or context.request.query("appNamespace") or context.services.namespace
+    if not context.serves(namespace):
+        raise permission_denied(f"namespace '{namespace}' is not permitted")
     app = replace(app, metadata={**app.metadata, "namespace": namespace})
     if not app.name:
         raise invalid_argument("metadata.name: is required")

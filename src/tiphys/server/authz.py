@@ -102,6 +102,8 @@ def application_access(action: str, parameter: str = "name") -> Access:
         name = request.params[parameter]
         namespace = request.query("appNamespace") or services.namespace
         asked_project = request.query("project")
+        if not context.serves(namespace):
+            raise permission_denied(f"namespace '{namespace}' is not permitted")
         app = services.applications.get(namespace, name)
         if asked_project:
             obj = _rbac_object(asked_project, namespace, name, services.namespace)

@@ -81,18 +81,22 @@ class TooSlowError(Exception):
     """A follower did not keep up."""
 
 
+class EndedError(Exception):
+    """There is nothing more to follow: the server stops."""
+
+
 class Follower:
     """Changes since it was opened. Close it when done."""
 
     def __init__(self, cache: ApplicationCache) -> None:
         self._cache = cache
-        self._waiting: asyncio.Queue[Change | None] = asyncio.Queue()
+        self._waiting: asyncio.Queue[Change | Exception] = asyncio.Queue()
 
     async def next(self) -> Change:
-        """The next change. Raises TooSlowError once too many have piled up."""
+        """The next change. Raises TooSlowError once too many have piled up, EndedError when the server stops."""
         change = await self._waiting.get()
-        if change is None:
-            raise TooSlowError("the stream did not keep up with the changes; list again and follow from there")
+        if isinstance(change, Exception):
+            raise change
         return change
 
     def close(self) -> None:
@@ -103,11 +107,15 @@ class Follower:
         """Called by the cache."""
         if self._waiting.qsize() >= _MAX_WAITING:
             self._cache.drop(self)
-            while not self._waiting.empty():
-                self._waiting.get_nowait()
-            self._waiting.put_nowait(None)
+            self.end(TooSlowError("the stream did not keep up with the changes; list again and follow from there"))
         else:
             self._waiting.put_nowait(change)
+
+    def end(self, reason: Exception) -> None:
+        """Called by the cache: what waits is dropped, `next` raises `reason`."""
+        while not self._waiting.empty():
+            self._waiting.get_nowait()
+        self._waiting.put_nowait(reason)
 
 
 class ApplicationCache:
@@ -139,6 +147,12 @@ class ApplicationCache:
         follower = Follower(self)
         self._followers.add(follower)
         return follower
+
+    def end_followers(self) -> None:
+        """End all followers: the server stops."""
+        for follower in list(self._followers):
+            self.drop(follower)
+            follower.end(EndedError())
 
     def drop(self, follower: Follower) -> None:
         """Forget a follower."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tiphys.identity.tokens import Principal, TokenError
 from tiphys.model.appproject import AppProject
 from tiphys.policy.answer import Answer
+from tiphys.policy.project import is_namespace_served
 from tiphys.policy.rbac import ANONYMOUS, Permissions, Subject
 from tiphys.server.errors import permission_denied
 from tiphys.server.http import Request
@@ -43,6 +44,11 @@ class Context:
         """The Application the route is about."""
         assert self.app is not None, "the route's access check did not load an Application"
         return self.app
+
+    def serves(self, namespace: str) -> bool:
+        """Whether Applications of a namespace are ours to show."""
+        services = self.services
+        return is_namespace_served(namespace, services.namespace, services.settings().application_namespaces)
 
     def ask(self, resource: str, action: str, obj: str, project: str = "") -> Answer:
         """RBAC's answer; `project` names the AppProject whose roles count too."""

@@ -15,7 +15,7 @@ import orjson
 
 from tiphys.server.applications import Filter
 from tiphys.server.authz import still_valid
-from tiphys.server.cache import ADDED, DELETED, Change, Follower, TooSlowError, visible
+from tiphys.server.cache import ADDED, DELETED, Change, EndedError, Follower, TooSlowError, visible
 from tiphys.server.context import Context
 from tiphys.server.errors import Code, RequestError
 from tiphys.server.fieldmask import FieldMask
@@ -67,6 +67,8 @@ async def _changes(context: Context, wanted: Filter, follower: Follower) -> Asyn
                 item = _item(change, mask, told)
                 if item is not None:
                     yield item
+    except EndedError:
+        return
     except TooSlowError as error:
         yield RequestError(Code.RESOURCE_EXHAUSTED, str(error)).stream_error()
     except RequestError as error:

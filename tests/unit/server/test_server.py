@@ -199,6 +199,28 @@ async def test_get_hides_what_is_missing_unless_the_project_was_named() -> None:
     assert (await call(w, "GET", f"{APPS}/web?project=other")).status == 404
 
 
+async def test_namespaces_that_are_not_ours_do_not_exist_for_anybody() -> None:
+    w = world(application_namespaces=("team-*",))
+    for namespace in ("argocd", "team-a", "kube-system"):
+        w.writer.put(application(metadata={"namespace": namespace}))
+    listed = (await call(w, "GET", APPS)).json["items"]
+    assert [item["metadata"]["namespace"] for item in listed] == ["argocd", "team-a"]
+    assert (await call(w, "GET", f"{APPS}/web?appNamespace=team-a")).status == 200
+    refused = await call(w, "GET", f"{APPS}/web?appNamespace=kube-system")
+    assert (refused.status, refused.json["message"]) == (403, "namespace 'kube-system' is not permitted")
+    assert (await call(w, "POST", APPS, application(metadata={"namespace": "kube-system"}))).status == 403
+    # The project must allow the namespace too.
+    answer = await call(w, "POST", APPS, application("new", metadata={"namespace": "team-a"}))
+    assert answer.json["message"] == "application in namespace 'team-a' is not permitted to use project 'default'"
+
+
+async def test_an_exported_application_can_be_created_again() -> None:
+    w = world()
+    exported = application(metadata={"uid": "old", "resourceVersion": "7", "managedFields": [], "generation": 3})
+    created = (await call(w, "POST", APPS, exported)).json["metadata"]
+    assert (created["uid"], "generation" in created) == ("uid-web", False)
+
+
 async def test_lists_are_sorted_filtered_and_cut_to_fields() -> None:
     w = world("p, bob, applications, get, default/a*, allow")
     for name, labels in (("b", {"tier": "back"}), ("a", {}), ("a2", {"tier": "front"})):
