@@ -5,61 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tiphys.model import annotations as a
-from tiphys.model.annotations import HookDeletePolicy, HookType, Tracking
-
-
-@pytest.mark.parametrize(
-    ("annotations", "wave"),
-    [
-        ({}, 0),
-        ({a.SYNC_WAVE: "5"}, 5),
-        ({a.SYNC_WAVE: "-3"}, -3),
-        ({a.SYNC_WAVE: "+2"}, 2),
-        ({a.SYNC_WAVE: " 5"}, 0),
-        ({a.SYNC_WAVE: "1_0"}, 0),
-        ({a.SYNC_WAVE: "٣"}, 0),
-        ({a.SYNC_WAVE: "0x10"}, 0),
-        ({a.SYNC_WAVE: "9223372036854775808"}, 0),
-        ({a.SYNC_WAVE: "0" * 50 + "7"}, 7),
-        ({a.SYNC_WAVE: "x", a.HELM_HOOK_WEIGHT: "4"}, 4),
-        ({a.SYNC_WAVE: "1", a.HELM_HOOK_WEIGHT: "4"}, 1),
-        ({a.HELM_HOOK_WEIGHT: "4"}, 4),
-        ({a.HELM_HOOK_WEIGHT: "four"}, 0),
-    ],
-)
-def test_wave_is_read_with_atoi_and_falls_back_to_hook_weight(annotations: dict[str, str], wave: int) -> None:
-    assert a.sync_wave(annotations) == wave
-
-
-@pytest.mark.parametrize(
-    ("annotations", "types", "hook", "skipped", "ignored"),
-    [
-        ({}, (), False, False, False),
-        ({a.HOOK: "PreSync"}, (HookType.PRE_SYNC,), True, False, False),
-        ({a.HOOK: "PreSync, PostSync,,PreSync"}, (HookType.PRE_SYNC, HookType.POST_SYNC), True, False, False),
-        ({a.HOOK: "presync"}, (), True, False, True),
-        ({a.HOOK: "Skip"}, (HookType.SKIP,), False, True, False),
-        ({a.HOOK: "Skip,Sync"}, (HookType.SKIP, HookType.SYNC), True, False, False),
-        ({a.HELM_HOOK: "pre-install,pre-upgrade"}, (HookType.PRE_SYNC,), True, False, False),
-        ({a.HELM_HOOK: "crd-install"}, (), False, False, False),
-        ({a.HELM_HOOK: "test"}, (), True, False, True),
-        ({a.HOOK: "Sync", a.HELM_HOOK: "pre-install"}, (HookType.SYNC,), True, False, False),
-        ({a.HOOK: "nonsense", a.HELM_HOOK: "post-delete"}, (HookType.POST_DELETE,), True, False, False),
-    ],
-)
-def test_hook_types(
-    annotations: dict[str, str], types: tuple[HookType, ...], hook: bool, skipped: bool, ignored: bool
-) -> None:
-    assert a.hook_types(annotations) == types
-    assert (a.is_hook(annotations), a.is_skipped(annotations), a.is_ignored(annotations)) == (hook, skipped, ignored)
-
-
-def test_delete_policies_are_united_and_default_to_before_hook_creation() -> None:
-    assert a.hook_delete_policies({}) == {HookDeletePolicy.BEFORE_HOOK_CREATION}
-    assert a.hook_delete_policies({a.HOOK_DELETE_POLICY: "nope"}) == {HookDeletePolicy.BEFORE_HOOK_CREATION}
-    assert a.hook_delete_policies(
-        {a.HOOK_DELETE_POLICY: "HookSucceeded", a.HELM_HOOK_DELETE_POLICY: "hook-failed"}
-    ) == {HookDeletePolicy.HOOK_SUCCEEDED, HookDeletePolicy.HOOK_FAILED}
+from tiphys.model.annotations import Tracking
 
 
 def test_options_are_trimmed_between_commas_and_compared_to_the_letter() -> None:
