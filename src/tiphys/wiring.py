@@ -21,6 +21,8 @@ from tiphys.controllers.bootstrap import prepare
 from tiphys.controllers.clusters import ChangeSignal, ClusterSession
 from tiphys.controllers.controlplane import ControlPlane
 from tiphys.controllers.repositories import RepositoryWatch
+from tiphys.controllers.views import EngineViews
+from tiphys.devcluster.pki import ensure_pki
 from tiphys.engine.live.cluster import ClusterLive
 from tiphys.engine.live.index import LiveIndex
 from tiphys.engine.render.pool import WorkerPool, default_size
@@ -28,6 +30,7 @@ from tiphys.engine.render.renderer import Renderer
 from tiphys.engine.render.spec import render_source
 from tiphys.engine.source.git import GitRepositories
 from tiphys.engine.states import Live, StageError
+from tiphys.identity.sessions import Sessions
 from tiphys.kube.client import KubeClient
 from tiphys.kube.config import ClusterConfig, in_cluster_config, read_kubeconfig
 from tiphys.kube.discovery import Discovery
@@ -36,10 +39,17 @@ from tiphys.model.codec import encode
 from tiphys.model.destination import IN_CLUSTER_SERVER
 from tiphys.model.source import ApplicationSource
 from tiphys.runtime.clock import Clock, SystemClock
-from tiphys.runtime.files import make_private_folder
+from tiphys.runtime.files import make_private_folder, write_atomic
 from tiphys.runtime.ids import SystemIds
 from tiphys.runtime.log import Logger, LogSink
 from tiphys.runtime.supervisor import Lifetime, Service, Supervisor
+from tiphys.server.app import App
+from tiphys.server.cache import ApplicationCache
+from tiphys.server.kubewriter import AnnotationRefresher, KubeApplicationWriter, KubeSecretWriter
+from tiphys.server.listener import open_listener, serve
+from tiphys.server.ports import Services
+from tiphys.server.rbac import RBACInForce
+from tiphys.settings.values import Settings
 from tiphys.store.database import Database, sqlite_url
 from tiphys.store.ledger import Ledger
 
@@ -71,6 +81,10 @@ def cluster_config(options: EngineOptions, env: Mapping[str, str]) -> ClusterCon
         return in_cluster_config(env)
     named = [Path(p) for p in env.get("KUBECONFIG", "").split(os.pathsep) if p]
     return read_kubeconfig(named or [Path.home() / ".kube" / "config"], context=options.context)
+
+
+class ListenError(Exception):
+    """The API's address cannot be listened on."""
 
 
 @dataclass(slots=True)
@@ -159,10 +173,31 @@ def build_engine(
         finally:
             await client.close()
 
+    cache = ApplicationCache()
+    plane.application_told = lambda word, obj: cache.event(word, obj)
+    services = _services(options, plane, client, controller, cache, clock, log)
+
+    address: list[str] = []
+
+    async def api(life: Lifetime) -> None:
+        cache.synced.set()
+        certificate = key = None
+        if not (options.insecure or plane.settings.server_insecure):
+            certificate, key = _certificate(options.home, plane.settings, clock)
+
+        try:
+            listener = open_listener(options.host, options.port)
+        except OSError as error:
+            where = f"{options.host} port {options.port}"
+            raise ListenError(f"cannot listen on {where}: {error.strerror}; choose another with --port") from error
+        shown = f"[{options.host}]" if ":" in options.host else options.host
+        address.append(f"{'https' if certificate else 'http'}://{shown}:{listener.getsockname()[1]}")
+        await serve(App(services), listener, life, clock=clock, certificate=certificate, key=key)
+
     async def announce(life: Lifetime) -> None:
+        log.info("engine ready", url=address[0], cluster=client.server, namespace=options.namespace)
         if options.address_out is not None:
-            options.address_out.write_text("ready\n")
-        log.info("engine ready", cluster=client.server, namespace=options.namespace)
+            write_atomic(options.address_out, f"{address[0]}\n".encode())
         life.ready()
         await life.until_stopped()
 
@@ -179,10 +214,53 @@ def build_engine(
             service("repositories", watch.run),
             service("applications", lambda ready, until: controller.run(ready, until, WORKERS)),
         ],
+        [Service("api", api)],
         [Service("announce", announce)],
     ]
     supervisor = Supervisor(groups, on_event=lambda event, name: log.debug("service", event=event, name=name))
     return Engine(plane, controller, git, ledger, supervisor, client)
+
+
+def _services(
+    options: EngineOptions,
+    plane: ControlPlane,
+    client: KubeClient,
+    controller: ApplicationController,
+    cache: ApplicationCache,
+    clock: Clock,
+    log: Logger,
+) -> Services:
+    """What the API's handlers use."""
+    writer = KubeApplicationWriter(client, cache)
+    return Services(
+        namespace=options.namespace,
+        applications=cache,
+        writer=writer,
+        projects=lambda: plane.projects,
+        clusters=lambda: (),
+        settings=lambda: plane.settings,
+        rbac=RBACInForce(lambda: plane.settings, log=log),
+        sessions=Sessions(settings=lambda: plane.settings, clock=clock, ids=SystemIds()),
+        secrets=KubeSecretWriter(client, options.namespace, on_change=plane.take_settings_object),
+        refresher=AnnotationRefresher(writer, cache),
+        clock=clock,
+        log=log.bind(part="api"),
+        version=__version__,
+        secure=not options.insecure,
+        trees=EngineViews(controller),
+    )
+
+
+def _certificate(home: Path, settings: Settings, clock: Clock) -> tuple[Path, Path]:
+    """The certificate of `argocd-secret` or, without one, our own."""
+    if settings.tls_certificate and settings.tls_key:
+        folder = make_private_folder(home / "tls")
+        write_atomic(folder / "tls.crt", settings.tls_certificate.encode())
+        write_atomic(folder / "tls.key", settings.tls_key.reveal().encode())
+        return folder / "tls.crt", folder / "tls.key"
+    names = ("argocd-server", "argocd-server.argocd", "argocd-server.argocd.svc")
+    pki = ensure_pki(home / "pki", now=clock.now(), new_token=SystemIds().token(), extra_hosts=names)
+    return pki.cert_path, pki.key_path
 
 
 class _ListenedIndex(LiveIndex):

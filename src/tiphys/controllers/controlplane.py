@@ -58,9 +58,7 @@ class ControlPlane:
         self.cluster_secrets: dict[str, Mapping[str, Any]] = {}
         self.application_changed: Callable[[Key], None] = lambda _key: None
         self.everything_changed: Callable[[], None] = lambda: None
-        self.listeners: list[
-            Callable[[str, Key], None]
-        ] = []  # (ADDED | MODIFIED | DELETED, key), for the API's streams
+        self.application_told: Callable[[str, Mapping[str, Any]], None] = lambda _word, _obj: None  # the API's cache
         self._settings_objects: dict[str, Mapping[str, Any]] = {}
         self._clock = clock
         self._log = log
@@ -125,8 +123,7 @@ class ControlPlane:
                 self.applications[key] = Unreadable(obj, error.problems)
             word = "MODIFIED" if known is not None else "ADDED"
         self.application_changed(key)
-        for listener in self.listeners:
-            listener(word, key)
+        self.application_told(word, obj)
 
     def _replace_projects(self, objects: list[Mapping[str, Any]], _version: str) -> None:
         names = {_key(obj)[1] for obj in objects}
@@ -151,6 +148,10 @@ class ControlPlane:
             # What it allowed before may no longer be meant; nothing is allowed until it can be read.
             self.projects.pop(name, None)
             self._log.error("an AppProject cannot be read", project=name, problems="; ".join(error.problems))
+
+    def take_settings_object(self, obj: Mapping[str, Any]) -> None:
+        """A settings object as our own write was answered: in force at once, before the watch tells of it."""
+        self._on_config("MODIFIED", obj)
 
     def _replace_config(self, objects: list[Mapping[str, Any]], _version: str) -> None:
         for obj in objects:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from tiphys.apimachinery import goshapes
 from tiphys.apimachinery.apierrors import FieldCause, forbidden_value, invalid_value, not_supported, required
 from tiphys.apimachinery.names import GroupKind, GroupVersionKind
 from tiphys.apimachinery.quantity import parse
@@ -70,7 +71,7 @@ def validate_update(
     """
     if subresource:
         causes: Causes = []
-        check_metadata(causes, new["metadata"], _name_rule(gvk.group_kind))
+        check_metadata(causes, new["metadata"], _name_rule(gvk.group_kind), built_in=goshapes.known(gvk))
         return causes
     return _validate(new, old, gvk, namespaced)
 
@@ -79,7 +80,7 @@ def _validate(obj: Json, old: Json | None, gvk: GroupVersionKind, namespaced: bo
     causes: Causes = []
     kind = gvk.group_kind
     metadata = obj["metadata"]
-    check_metadata(causes, metadata, _name_rule(kind))
+    check_metadata(causes, metadata, _name_rule(kind), built_in=goshapes.known(gvk))
     if namespaced and not metadata.get("namespace"):
         causes.append(required("metadata.namespace"))
     elif namespaced:

@@ -284,8 +284,12 @@ def selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bo
     return True
 
 
-def check_metadata(causes: Causes, metadata: Mapping[str, Any], name_rule: NameRule, field: str = "metadata") -> None:
+def check_metadata(
+    causes: Causes, metadata: Mapping[str, Any], name_rule: NameRule, field: str = "metadata", *, built_in: bool = True
+) -> None:
     """Name, labels, annotations, owners and finalizers of an object.
+
+    A custom resource's finalizer needs no domain; the server only warns of one without.
 
     Source: apimachinery pkg/api/validation ValidateObjectMeta.
     """
@@ -304,7 +308,7 @@ def check_metadata(causes: Causes, metadata: Mapping[str, Any], name_rule: NameR
     check_labels(causes, metadata.get("labels"), f"{field}.labels")
     check_annotations(causes, metadata.get("annotations"), f"{field}.annotations")
     _check_owners(causes, metadata.get("ownerReferences") or [], f"{field}.ownerReferences")
-    _check_finalizers(causes, metadata.get("finalizers") or [], f"{field}.finalizers")
+    _check_finalizers(causes, metadata.get("finalizers") or [], f"{field}.finalizers", built_in=built_in)
 
 
 _OWNER_ORDER: Final = ("apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion")
@@ -333,11 +337,11 @@ def _check_owners(causes: Causes, owners: Sequence[Mapping[str, Any]], field: st
             controller = this
 
 
-def _check_finalizers(causes: Causes, finalizers: Sequence[str], field: str) -> None:
+def _check_finalizers(causes: Causes, finalizers: Sequence[str], field: str, *, built_in: bool) -> None:
     for index, name in enumerate(finalizers):
         problems = qualified_name(name)
         check(causes, field, name, problems)
-        if not problems and "/" not in name and name not in ("orphan", "foregroundDeletion", "kubernetes"):
+        if built_in and not problems and "/" not in name and name not in ("orphan", "foregroundDeletion", "kubernetes"):
             detail = "name is neither a standard finalizer name nor is it fully qualified"
             causes.append(invalid_value(f"{field}[{index}]", name, detail))
     if "orphan" in finalizers and "foregroundDeletion" in finalizers:
