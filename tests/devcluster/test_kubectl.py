@@ -223,6 +223,38 @@ def test_scale_label_annotate_and_set_image(cluster: Embedded, ns: str) -> None:
     assert live["spec"]["template"]["spec"]["containers"][0]["image"] == "nginx:9"
 
 
+def test_a_rollout_is_followed_to_its_end_and_undone(cluster: Embedded, ns: str) -> None:
+    cluster.kubectl("-n", ns, "apply", "-f", "-", stdin=DEPLOYMENT.replace("replicas: 0", "replicas: 2"))
+    first = cluster.kubectl("-n", ns, "rollout", "status", "deploy/web", "--timeout=20s")
+    cluster.kubectl("-n", ns, "set", "image", "deploy/web", "c=nginx:2")
+    cluster.kubectl("-n", ns, "rollout", "status", "deploy/web", "--timeout=20s")
+    history = cluster.kubectl("-n", ns, "rollout", "history", "deploy/web")
+    cluster.kubectl("-n", ns, "rollout", "undo", "deploy/web")
+    cluster.kubectl("-n", ns, "rollout", "status", "deploy/web", "--timeout=20s")
+
+    assert "successfully rolled out" in first
+    assert [line.split()[0] for line in history.splitlines()[2:4]] == ["1", "2"]
+    assert get(cluster, ns, "deploy", "web")["spec"]["template"]["spec"]["containers"][0]["image"] == "nginx:1"
+    assert "condition met" in cluster.kubectl(
+        "-n", ns, "wait", "--for=condition=Available", "deploy/web", "--timeout=10s"
+    )
+
+
+def test_a_foreground_delete_takes_the_pods_with_it(cluster: Embedded, ns: str) -> None:
+    cluster.kubectl("-n", ns, "apply", "-f", "-", stdin=DEPLOYMENT.replace("replicas: 0", "replicas: 2"))
+    cluster.kubectl("-n", ns, "rollout", "status", "deploy/web", "--timeout=20s")
+
+    cluster.kubectl("-n", ns, "delete", "deploy", "web", "--cascade=foreground", "--timeout=20s")
+
+    assert get(cluster, ns, "pods,replicasets")["items"] == []
+
+
+def test_a_job_completes(cluster: Embedded, ns: str) -> None:
+    cluster.kubectl("-n", ns, "create", "job", "j", "--image=busybox")
+
+    assert "condition met" in cluster.kubectl("-n", ns, "wait", "--for=condition=Complete", "job/j", "--timeout=20s")
+
+
 def test_wait_sees_conditions_fields_and_deletion(cluster: Embedded, ns: str) -> None:
     cluster.kubectl("-n", ns, "create", "cm", "a", "--from-literal=x=y")
 

@@ -25,9 +25,16 @@ import click
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where to write the kubeconfig. [default: HOME/kubeconfig]",
 )
+@click.option("--no-simulation", is_flag=True, help="Only the API server: no simulated controllers, no node.")
 @click.option("--log-level", default="warning", show_default=True, help="debug, info, warning or error; to stderr.")
 def devcluster(
-    name: str, home: Path | None, port: int, in_memory: bool, kubeconfig_out: Path | None, log_level: str
+    name: str,
+    home: Path | None,
+    port: int,
+    in_memory: bool,
+    kubeconfig_out: Path | None,
+    no_simulation: bool,
+    log_level: str,
 ) -> None:
     """Run the embedded Kubernetes API server until it is told to stop.
 
@@ -49,6 +56,7 @@ def devcluster(
         name=name,
         port=port,
         in_memory=in_memory,
+        simulate=not no_simulation,
         kubeconfig_out=kubeconfig_out or folder / "kubeconfig",
     )
     try:

@@ -24,14 +24,18 @@ from tiphys.devcluster.app import App
 from tiphys.devcluster.core import Core
 from tiphys.devcluster.disk import Disk, StoreError
 from tiphys.devcluster.kubeconfig import build_kubeconfig
+from tiphys.devcluster.local import LocalAccess
 from tiphys.devcluster.pki import Pki, ensure_pki, write_private
 from tiphys.devcluster.store import Store
+from tiphys.devcluster.workloads import Simulation
 from tiphys.runtime.clock import Clock, SystemClock
 from tiphys.runtime.ids import Ids, SystemIds
 
 DEFAULT_PORT = 16443
 GRACE_S = 3
 STARTUP_POLL_S = 0.005
+SIMULATION_START_S = 30.0
+SIMULATION_MANAGER = "kube-controller-manager"
 KEEP_ALIVE_S = 75  # pooled clients keep connections for a minute; closing earlier drops their requests at random
 
 _log = logging.getLogger(__name__)
@@ -50,6 +54,7 @@ class ServeOptions:
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
     in_memory: bool = False
+    simulate: bool = True  # run the simulated controllers and the simulated node
     kubeconfig_out: Path | None = None
 
 
@@ -109,7 +114,11 @@ async def serve(
         core.start(address=options.host, port=port)
         stack.callback(core.stop)
         running = _describe(options, home, pki, port, core)
-        await _run(running, pki, sock, stop, on_ready, clock)
+        simulation = None
+        if options.simulate:
+            access = LocalAccess(core, manager=SIMULATION_MANAGER)
+            simulation = Simulation(access, clock=clock, ids=ids)
+        await _run(running, pki, sock, stop, on_ready, clock, simulation)
         if store.failure is not None:
             raise ServeError(f"the store failed and the server stopped: {store.failure}")
 
@@ -154,6 +163,7 @@ async def _run(
     stop: asyncio.Event,
     on_ready: Callable[[Running], None],
     clock: Clock,
+    simulation: Simulation | None,
 ) -> None:
     app = App(running.core, address=running.url.removeprefix("https://"))
     config = uvicorn.Config(
@@ -179,9 +189,28 @@ async def _run(
         stopping = group.create_task(stop.wait())
         while not server.started and not serving.done() and not stop.is_set():
             await clock.sleep(STARTUP_POLL_S)  # uvicorn has no event for this
-        if server.started:
+        simulating = None
+        if simulation is not None and server.started:
+            simulating = group.create_task(simulation.run())
+            await _until_simulated(simulation, stopping)
+        if server.started and not stop.is_set():
             on_ready(running)
         await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if simulating is not None:
+            simulating.cancel()
         app.stop()
         server.should_exit = True
         stopping.cancel()
+
+
+async def _until_simulated(simulation: Simulation, stopping: asyncio.Task[bool]) -> None:
+    """Wait until the node is ready, or the server is told to stop. Raises ServeError when neither happens."""
+    async with asyncio.TaskGroup() as group:
+        waits = [group.create_task(one.wait()) for one in (simulation.ready, simulation.registered)]
+        both = asyncio.gather(*waits)
+        done, _ = await asyncio.wait((both, stopping), timeout=SIMULATION_START_S, return_when=asyncio.FIRST_COMPLETED)
+        for task in waits:
+            task.cancel()
+        await asyncio.wait((both,))
+    if not done:
+        raise ServeError(f"the simulated node was not ready after {SIMULATION_START_S:g} s")
