@@ -189,7 +189,7 @@ def _build_plan(cls: type) -> _Plan:
 
 
 def _decode_wire(cls: type[W], data: Any, path: str, context: _Context) -> W | None:
-    if not isinstance(data, Mapping):
+    if data.__class__ is not dict and not isinstance(data, Mapping):
         context.wrong(path or cls.__name__, "an object", data)
         return None
     plan = _plan(cls)
@@ -275,7 +275,7 @@ def _list_decoder(item: Decoder) -> Decoder:
     if item is _decode_any:
 
         def decode_plain_list(value: Any, path: str, context: _Context) -> Any:
-            if not isinstance(value, list | tuple):
+            if value.__class__ is not list and not isinstance(value, tuple):
                 context.wrong(path, "a list", value)
                 return ()
             return tuple(value)
@@ -283,12 +283,13 @@ def _list_decoder(item: Decoder) -> Decoder:
         return decode_plain_list
 
     def decode_list(value: Any, path: str, context: _Context) -> Any:
-        if not isinstance(value, list | tuple):
+        if value.__class__ is not list and not isinstance(value, tuple):
             context.wrong(path, "a list", value)
             return ()
         out = []
+        tracing = context.tracing
         for index, element in enumerate(value):
-            where = f"{path}[{index}]" if context.tracing else path
+            where = f"{path}[{index}]" if tracing else path
             if element is None:
                 context.wrong(where, "a value", element)
             else:

@@ -64,7 +64,15 @@ def test_times(text: str, printed: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "2024-05-06", "2024-05-06T07:08Z", "2024-05-06 07:08:09Z", "20240506T070809Z     ", "2024-13-06T07:08:09Z"],
+    [
+        "",
+        "2024-05-06",
+        "2024-05-06T07:08Z",
+        "2024-05-06 07:08:09Z",
+        "20240506T070809Z     ",
+        "2024-13-06T07:08:09Z",
+        "2024-W01-1T00:00:00Z",
+    ],
 )
 def test_what_is_no_rfc3339_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not an RFC 3339 time"):
