@@ -77,6 +77,26 @@ class Change:
     app: StoredApplication
 
 
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """What the engine knows beyond what it has written: a later commit was looked at and changes nothing."""
+
+    reconciled_at: str  # RFC 3339, UTC, whole seconds: these sort as text
+    revision: str = ""
+    revisions: tuple[str, ...] = ()
+
+    def put_on(self, obj: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The object with this in its status; None when it says as much or more itself."""
+        status = obj.get("status")
+        sync = status.get("sync") if isinstance(status, Mapping) else None
+        if not isinstance(status, Mapping) or not isinstance(sync, Mapping):
+            return None
+        if str(status.get("reconciledAt") or "") >= self.reconciled_at:
+            return None
+        sync = {**sync, "revisions": list(self.revisions)} if self.revisions else {**sync, "revision": self.revision}
+        return {**obj, "status": {**status, "sync": sync, "reconciledAt": self.reconciled_at}}
+
+
 class TooSlowError(Exception):
     """A follower did not keep up."""
 
@@ -98,6 +118,11 @@ class Follower:
         if isinstance(change, Exception):
             raise change
         return change
+
+    @property
+    def waiting(self) -> int:
+        """How many changes have not been taken yet."""
+        return self._waiting.qsize()
 
     def close(self) -> None:
         """Stop following."""
@@ -126,6 +151,7 @@ class ApplicationCache:
         self._sorted: list[StoredApplication] | None = None
         self._followers: set[Follower] = set()
         self._gone: dict[tuple[str, str], str] = {}  # versions of deletions, against late answers of our own writes
+        self._fresh: dict[tuple[str, str], Freshness] = {}
         self.resource_version = ""
         self.synced = asyncio.Event()
 
@@ -179,6 +205,34 @@ class ApplicationCache:
             self._put(app)
         self.resource_version = app.resource_version or self.resource_version
 
+    def freshen(self, namespace: str, name: str, freshness: Freshness) -> None:
+        """Show a newer revision and time of comparison than the object says, until it says so itself.
+
+        Followers are not told: a commit that changes nothing is no news, and there may be thousands of Applications.
+        """
+        key = (namespace, name)
+        self._fresh[key] = freshness
+        app = self._apps.get(key)
+        if app is not None:
+            self._store(app.key, self._freshened(app), app)
+
+    def _freshened(self, app: StoredApplication) -> StoredApplication:
+        freshness = self._fresh.get(app.key)
+        if freshness is None:
+            return app
+        obj = freshness.put_on(app.obj)
+        if obj is None:
+            del self._fresh[app.key]
+            return app
+        return StoredApplication(obj)
+
+    def _store(self, key: tuple[str, str], app: StoredApplication, old: StoredApplication | None) -> None:
+        self._apps[key] = app
+        if old is None or self._sorted is None:
+            self._sorted = None
+        else:
+            self._sorted[self._sorted.index(old)] = app
+
     def _put(self, app: StoredApplication) -> None:
         old = self._apps.get(app.key)
         if old is not None and _is_newer_or_same(old.resource_version, app.resource_version):
@@ -188,15 +242,13 @@ class ApplicationCache:
             if _is_newer_or_same(gone, app.resource_version):
                 return
             del self._gone[app.key]
-        self._apps[app.key] = app
-        if old is None or self._sorted is None:
-            self._sorted = None
-        else:
-            self._sorted[self._sorted.index(old)] = app
+        app = self._freshened(app)
+        self._store(app.key, app, old)
         self._tell(Change(ADDED if old is None else MODIFIED, app))
 
     def _remove(self, app: StoredApplication) -> None:
         self._gone[app.key] = app.resource_version
+        self._fresh.pop(app.key, None)
         if self._apps.pop(app.key, None) is not None:
             self._sorted = None
             self._tell(Change(DELETED, app))

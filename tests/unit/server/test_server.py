@@ -10,7 +10,7 @@ from tests.unit.server.asgi import PASSWORD, application, call, streaming, world
 
 from tiphys.model.appproject import parse_appproject
 from tiphys.server.app import routes
-from tiphys.server.cache import ApplicationCache, TooSlowError
+from tiphys.server.cache import ApplicationCache, Freshness, TooSlowError
 from tiphys.server.fieldmask import FieldMask
 from tiphys.server.http import Response
 from tiphys.server.routing import Route, Router, UncheckedRouteError
@@ -501,6 +501,30 @@ def test_the_cache_keeps_the_newest_and_a_late_answer_does_not_bring_back_the_de
     assert cache.get("argocd", "web") is None
     cache.event("ADDED", version(8))
     assert len(cache) == 1
+
+
+def test_a_later_commit_that_changes_nothing_is_shown_until_it_is_written() -> None:
+    cache = ApplicationCache()
+
+    def version(n: int, revision: str, at: str) -> dict[str, Any]:
+        status = {"sync": {"status": "Synced", "revision": revision}, "reconciledAt": at}
+        return application(metadata={"namespace": "argocd", "resourceVersion": str(n)}, status=status)
+
+    def shown() -> tuple[str, str]:
+        app = cache.get("argocd", "web")
+        assert app is not None
+        assert app is next(iter(cache))
+        return app.obj["status"]["sync"]["revision"], app.obj["status"]["reconciledAt"]
+
+    cache.replace([version(1, "old", "2024-01-01T00:00:00Z")], "1")
+    follower = cache.follow()
+    cache.freshen("argocd", "web", Freshness("2024-01-01T00:01:00Z", "new"))
+    assert shown() == ("new", "2024-01-01T00:01:00Z")
+    cache.event("MODIFIED", version(2, "old", "2024-01-01T00:00:30Z"))
+    assert shown() == ("new", "2024-01-01T00:01:00Z")
+    cache.event("MODIFIED", version(3, "newest", "2024-01-01T00:02:00Z"))
+    assert shown() == ("newest", "2024-01-01T00:02:00Z")
+    assert follower.waiting == 2
 
 
 @pytest.mark.parametrize(
