@@ -8,13 +8,19 @@ from collections.abc import Callable, Sequence
 from tiphys.apimachinery import meta
 from tiphys.devcluster.access import ClusterAccess
 from tiphys.devcluster.workloads.addresses import Ingresses, LoadBalancers
+from tiphys.devcluster.workloads.autoscaling import Autoscalers
+from tiphys.devcluster.workloads.cronjob import CronJobs
+from tiphys.devcluster.workloads.daemonset import DaemonSets
 from tiphys.devcluster.workloads.deployment import Deployments
+from tiphys.devcluster.workloads.disruption import Budgets
 from tiphys.devcluster.workloads.endpoints import Endpoints
 from tiphys.devcluster.workloads.fields import Obj, is_true
 from tiphys.devcluster.workloads.job import Jobs
 from tiphys.devcluster.workloads.kubelet import NODE, Kubelet
 from tiphys.devcluster.workloads.node import Node, Scheduler
 from tiphys.devcluster.workloads.replicaset import ReplicaSets
+from tiphys.devcluster.workloads.statefulset import StatefulSets
+from tiphys.devcluster.workloads.volumes import Volumes
 from tiphys.devcluster.workloads.world import NODES, Controller, World
 from tiphys.runtime.clock import Clock
 from tiphys.runtime.ids import Ids, SystemIds
@@ -31,7 +37,15 @@ def _quiet_node(world: World) -> Controller:
     return Node(world, renew=False)
 
 
-NODE_ONLY: Sequence[MakeController] = (_live_node, Kubelet, LoadBalancers, Ingresses)
+def _provisioned_volumes(world: World) -> Controller:
+    return Volumes(world, bind=False)
+
+
+def _binding_volumes(world: World) -> Controller:
+    return Volumes(world, bind=True)
+
+
+NODE_ONLY: Sequence[MakeController] = (_live_node, Kubelet, LoadBalancers, Ingresses, _provisioned_volumes)
 """What a real control plane lacks: a node that is alive, its kubelet, and what a cloud would give."""
 
 ALL: Sequence[MakeController] = (
@@ -42,8 +56,14 @@ ALL: Sequence[MakeController] = (
     Ingresses,
     Deployments,
     ReplicaSets,
+    StatefulSets,
+    DaemonSets,
     Jobs,
+    CronJobs,
     Endpoints,
+    _binding_volumes,
+    Autoscalers,
+    Budgets,
 )
 """Everything an API server without controllers lacks, but what the embedded server does itself."""
 

@@ -1,0 +1,104 @@
+"""HorizontalPodAutoscaler: replicas within bounds, with a metric that always says "as wanted".
+
+Source: kubernetes pkg/controller/podautoscaler (conditions and their messages).
+Differs: nothing is measured; the utilisation shown is the target itself.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tiphys.apimachinery import meta
+from tiphys.devcluster.workloads.fields import Json, Key, Obj, condition, number, spec_of, status_of
+from tiphys.devcluster.workloads.world import AUTOSCALERS, DEPLOYMENTS, REPLICASETS, STATEFULSETS, Controller
+from tiphys.runtime.workqueue import Done, Result
+
+_TARGETS: Final = {"Deployment": DEPLOYMENTS, "StatefulSet": STATEFULSETS, "ReplicaSet": REPLICASETS}
+
+
+class Autoscalers(Controller):
+    """Keeps the replicas of a target between `minReplicas` and `maxReplicas`."""
+
+    name = "autoscaler"
+
+    def attach(self) -> None:
+        self._scalers = self.follow(AUTOSCALERS)
+        for resource in _TARGETS.values():
+            self.world.informer(resource).subscribe(self._target_changed)
+
+    def _target_changed(self, old: Obj | None, new: Obj | None) -> None:
+        obj = new if new is not None else old
+        assert obj is not None
+        for scaler in self._scalers.in_namespace(meta.namespace(obj)):
+            if (spec_of(scaler).get("scaleTargetRef") or {}).get("name") == meta.name(obj):
+                self.queue.add((meta.namespace(scaler), meta.name(scaler)))
+
+    async def reconcile(self, key: Key) -> Result:
+        scaler = self._scalers.get(key)
+        if scaler is None or meta.is_deleting(scaler):
+            return Done()
+        spec = spec_of(scaler)
+        reference = spec.get("scaleTargetRef") or {}
+        resource = _TARGETS.get(str(reference.get("kind")), "")
+        target = self.world.informer(resource).get((key[0], str(reference.get("name")))) if resource else None
+        if target is None:
+            why = (
+                f'the HPA controller was unable to get the target\'s current scale: "{reference.get("name")}" not found'
+            )
+            await self._report(scaler, {}, [("AbleToScale", "False", "FailedGetScale", why)])
+            return Done()
+        current = number(spec_of(target), "replicas", 1)
+        low, high = number(spec, "minReplicas", 1), number(spec, "maxReplicas", 1)
+        wanted = min(max(current, low), high) if current else 0
+        limited = ("ScalingLimited", "False", "DesiredWithinRange", "the desired count is within the acceptable range")
+        if wanted > current:
+            why = "the desired replica count is less than the minimum replica count"
+            limited = ("ScalingLimited", "True", "TooFewReplicas", why)
+        elif wanted < current:
+            why = "the desired replica count is more than the maximum replica count"
+            limited = ("ScalingLimited", "True", "TooManyReplicas", why)
+        if not current:
+            disabled = "scaling is disabled since the replica count of the target is zero"
+            rows = [_ABLE, ("ScalingActive", "False", "ScalingDisabled", disabled)]
+        else:
+            valid = "the HPA was able to successfully calculate a replica count from simulated metrics"
+            rows = [_ABLE, ("ScalingActive", "True", "ValidMetricFound", valid), limited]
+        counts = {"currentReplicas": number(status_of(target), "replicas"), "desiredReplicas": wanted}
+        await self._report(scaler, counts, rows)
+        if wanted != current and not meta.is_deleting(target):
+            await self.world.patch(resource, target, {"spec": {"replicas": wanted}})
+            message = f"New size: {wanted}; reason: {limited[3]}"
+            self.world.tell(AUTOSCALERS, scaler, "Normal", "SuccessfulRescale", message)
+        return Done()
+
+    async def _report(self, scaler: Obj, counts: Json, rows: list[tuple[str, str, str, str]]) -> None:
+        held = status_of(scaler).get("conditions")
+        conditions = []
+        for kind, value, reason, message in rows:
+            before = condition(held, kind)
+            since = self.world.now()
+            if before is not None and before.get("status") == value:
+                since = str(before.get("lastTransitionTime"))
+            conditions.append(
+                {"type": kind, "status": value, "lastTransitionTime": since, "reason": reason, "message": message}
+            )
+        status: Json = {"desiredReplicas": 0, **counts, "conditions": conditions}
+        if not status.get("currentReplicas"):
+            status.pop("currentReplicas", None)
+        metrics = [_metric(one) for one in spec_of(scaler).get("metrics") or () if one.get("type") == "Resource"]
+        if counts and metrics:
+            status["currentMetrics"] = metrics
+        await self.world.set_status(AUTOSCALERS, scaler, status)
+
+
+_ABLE: Final = ("AbleToScale", "True", "ReadyForNewScale", "recommended size matches current size")
+
+
+def _metric(metric: Obj) -> Json:
+    resource = metric.get("resource") or {}
+    target = resource.get("target") or {}
+    current: Json = {}
+    if "averageUtilization" in target:
+        current["averageUtilization"] = target["averageUtilization"]
+    current["averageValue"] = target.get("averageValue", "0")
+    return {"type": "Resource", "resource": {"name": resource.get("name"), "current": current}}
