@@ -43,6 +43,7 @@ fix: $(STAMP) ## Format and mend what can be mended
 	@$(BIN)/ruff format -q .
 	@$(BIN)/python scripts/gen_docs.py
 	@$(BIN)/python scripts/gen_crds.py
+	@$(BIN)/python scripts/gen_layout.py
 
 .PHONY: realcluster
 realcluster: $(STAMP) ## Build a real kube-apiserver for tests (needs Go 1.26; ten minutes the first time)
@@ -50,7 +51,7 @@ realcluster: $(STAMP) ## Build a real kube-apiserver for tests (needs Go 1.26; t
 
 .PHONY: test-real
 test-real: realcluster ## End-to-end and comparison tests on the real API server
-	@$(PYTEST) -q tests/e2e tests/devcluster --cluster=real
+	@$(PYTEST) -q tests/e2e tests/devcluster/*_real.py --cluster=real
 
 .PHONY: clean
 clean: ## Remove the environment and caches (not the data of `make up`)

@@ -27,3 +27,13 @@ def _no_configuration_of_the_developer() -> None:
         os.environ.pop(name, None)
     os.environ["GIT_CONFIG_GLOBAL"] = os.devnull
     os.environ["GIT_CONFIG_SYSTEM"] = os.devnull
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Files that compare with a real API server run only when one was asked for."""
+    if config.getoption("--cluster") == "real":
+        return
+    skip = pytest.mark.skip(reason="compares with a real API server: --cluster=real (make test-real)")
+    for item in items:
+        if item.path.name.endswith("_real.py"):
+            item.add_marker(skip)
