@@ -27,11 +27,16 @@ INVALID_LOGIN = "Invalid username or password"
 _MAX_FAILURES = 5
 _FAILURE_WINDOW_S = 300.0
 _MAX_TRACKED = 1000
+_MAX_WAITING_CHECKS = 64  # half a minute of hashing; a flood beyond it is refused rather than queued
 _CONCURRENT_CHECKS = 2  # hashing is CPU: more at once would only starve everything else
 
 
 class LoginError(Exception):
     """A login that is refused; the message is for the user and the same whether the account exists or not."""
+
+
+class TooManyLoginsError(Exception):
+    """So many logins are being checked that another would only wait."""
 
 
 class UsernameTooLongError(LoginError):
@@ -87,9 +92,10 @@ class Sessions:
         self._throttle = LoginThrottle()
         self._revoked: dict[str, datetime] = {}  # token id -> when it expires anyway
         self._checks = asyncio.Semaphore(_CONCURRENT_CHECKS)
+        self._waiting = 0
 
     async def login(self, username: str, password: Secret) -> str:
-        """A session token. Raises LoginError."""
+        """A session token. Raises LoginError, TooManyLoginsError."""
         if not password:
             raise LoginError("Blank passwords are not allowed")
         if len(username.encode()) > MAX_USERNAME_BYTES:
@@ -156,5 +162,11 @@ class Sessions:
             self._revoked[principal.token_id] = principal.expires_at
 
     async def _hashing(self, work: Callable[[], T]) -> T:
-        async with self._checks:
-            return await asyncio.get_running_loop().run_in_executor(None, work)
+        if self._waiting >= _MAX_WAITING_CHECKS:
+            raise TooManyLoginsError("too many logins are being checked: try again in a moment")
+        self._waiting += 1
+        try:
+            async with self._checks:
+                return await asyncio.get_running_loop().run_in_executor(None, work)
+        finally:
+            self._waiting -= 1

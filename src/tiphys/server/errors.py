@@ -22,7 +22,7 @@ from tiphys.apimachinery.apierrors import (
     Unauthorized,
 )
 from tiphys.apimachinery.selector import SelectorError
-from tiphys.identity.sessions import LoginError, UsernameTooLongError
+from tiphys.identity.sessions import LoginError, TooManyLoginsError, UsernameTooLongError
 from tiphys.identity.tokens import TokenError
 from tiphys.kube.transport import ClusterUnreachable
 from tiphys.model.codec import InvalidObject
@@ -143,6 +143,8 @@ def request_error(error: Exception) -> RequestError | None:
         return RequestError(Code.UNAUTHENTICATED, f"invalid session: {error}")
     if isinstance(error, LoginError):
         return RequestError(Code.UNAUTHENTICATED, str(error))
+    if isinstance(error, TooManyLoginsError):
+        return RequestError(Code.RESOURCE_EXHAUSTED, str(error))
     if isinstance(error, ClusterUnreachable):
         return RequestError(Code.UNAVAILABLE, str(error))
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import itertools
 from dataclasses import replace
@@ -13,7 +14,14 @@ import pytest
 
 from tiphys.identity.accounts import INITIAL_ADMIN_SECRET, password_patch, plan_first_start
 from tiphys.identity.passwords import DUMMY_HASH, check_password, generate_password, hash_password, is_acceptable
-from tiphys.identity.sessions import INVALID_LOGIN, LoginError, LoginThrottle, Sessions, UsernameTooLongError
+from tiphys.identity.sessions import (
+    INVALID_LOGIN,
+    LoginError,
+    LoginThrottle,
+    Sessions,
+    TooManyLoginsError,
+    UsernameTooLongError,
+)
 from tiphys.identity.tokens import Principal, TokenError, check_token, is_project_token_listed, issue_token
 from tiphys.model.appproject import parse_appproject
 from tiphys.runtime.ids import SystemIds
@@ -94,6 +102,14 @@ async def test_five_failures_close_the_door_for_five_minutes_even_to_the_right_p
     with pytest.raises(LoginError, match=INVALID_LOGIN):
         await door.login("admin", PASSWORD)
     clock.elapsed = 301
+    assert await door.login("admin", PASSWORD)
+
+
+async def test_a_flood_of_logins_is_refused_rather_than_queued(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tiphys.identity.sessions.DUMMY_HASH", HASH)  # cheap rounds: the flood is what is tested
+    door = sessions()
+    results = await asyncio.gather(*(door.login(f"user{n}", PASSWORD) for n in range(80)), return_exceptions=True)
+    assert {type(result) for result in results} == {LoginError, TooManyLoginsError}
     assert await door.login("admin", PASSWORD)
 
 
