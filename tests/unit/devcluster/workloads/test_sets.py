@@ -15,7 +15,7 @@ from tiphys.devcluster.workloads.world import (
     VOLUMES,
 )
 
-CLAIM = {
+CLAIM: dict[str, Any] = {
     "metadata": {"name": "data"},
     "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
 }
