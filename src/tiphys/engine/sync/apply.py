@@ -27,6 +27,8 @@ from tiphys.model.operation import OperationPhase, ResultCode
 FIELD_MANAGER = "argocd-controller"
 DELETE_DEADLINE_S = 300.0  # a hook object that must go before it is made anew
 CRD_DEADLINE_S = 3.0  # source: compat 2.1 "CRD establish wait"
+DISCOVERY_DEADLINE_S = 10.0  # an established kind that is still not served
+DISCOVERY_PERIOD_S = 0.1
 CRD = GroupKind("apiextensions.k8s.io", "CustomResourceDefinition")
 
 
@@ -117,7 +119,20 @@ class Applier:
             await self._until(established, CRD_DEADLINE_S)
         except TimeoutError:
             pass  # not fatal: the custom resource then fails with the server's own words
-        await self._discovery.refresh()
+        await self._until_discovered(tasks)
+
+    async def _until_discovered(self, tasks: Sequence[Task]) -> None:
+        """Ask again until the kinds stand in discovery, which follows Established by up to a second and tells no one."""
+        wanted = {pair for t in tasks if t.target is not None for pair in defined_kinds(t.target.manifest)}
+        try:
+            async with asyncio.timeout(DISCOVERY_DEADLINE_S):
+                while True:
+                    catalogue = await self._discovery.refresh()
+                    if all(catalogue.find(kind, version) is not None for kind, version in wanted):
+                        return
+                    await asyncio.sleep(DISCOVERY_PERIOD_S)
+        except TimeoutError:
+            pass  # not fatal either
 
     async def release(self, tasks: Sequence[Task]) -> None:
         """Take our finalizer off completed hooks, so that others may delete them."""
@@ -360,6 +375,13 @@ def not_served(key: ResourceKey) -> str:
         f"The Kubernetes API could not find {group}/{key.kind} for requested resource {key.namespace}/{key.name}. "
         f'Make sure the "{key.kind}" CRD is installed on the destination cluster.'
     )
+
+
+def defined_kinds(crd: Mapping[str, Any]) -> list[tuple[GroupKind, str]]:
+    """The kind and each version that a CRD serves."""
+    spec = crd.get("spec") or {}
+    kind = GroupKind(str(spec.get("group") or ""), str((spec.get("names") or {}).get("kind") or ""))
+    return [(kind, str(version.get("name"))) for version in spec.get("versions") or () if version.get("served")]
 
 
 def images_of(manifest: Mapping[str, Any]) -> tuple[str, ...]:
