@@ -50,8 +50,10 @@ from tiphys.server.listener import open_listener, serve
 from tiphys.server.ports import Services
 from tiphys.server.rbac import RBACInForce
 from tiphys.settings.values import Settings
-from tiphys.store.database import Database, sqlite_url
+from tiphys.store.database import Database, StoreError, sqlite_url
 from tiphys.store.ledger import Ledger
+from tiphys.store.renders import Renders
+from tiphys.store.seal import Seal
 
 USER_AGENT = f"tiphys/{__version__}"
 WORKERS = 16
@@ -129,7 +131,9 @@ def build_engine(
         options.home / "mirrors", clock=clock, allow_file_urls=options.allow_file_repositories, env=git_env
     )
     pool = WorkerPool(root=options.home / "workers", clock=clock, size=default_size(), log=log.bind(part="render"))
-    renderer = Renderer(pool, clock=clock, log=log.bind(part="render"))
+    renderer = Renderer(
+        pool, clock=clock, store=_SealedRenders(database, plane, clock, log), log=log.bind(part="render")
+    )
     session, index = _session(client, clock, log)
 
     async def render(snapshot: Any, source: ApplicationSource, app: Application) -> Any:
@@ -261,6 +265,48 @@ def _certificate(home: Path, settings: Settings, clock: Clock) -> tuple[Path, Pa
     names = ("argocd-server", "argocd-server.argocd", "argocd-server.argocd.svc")
     pki = ensure_pki(home / "pki", now=clock.now(), new_token=SystemIds().token(), extra_hosts=names)
     return pki.cert_path, pki.key_path
+
+
+class _SealedRenders:
+    """Renders kept beyond a restart. They may hold Secrets, so they are sealed with the key of `argocd-secret`.
+
+    A cache only: without a key, or when the store cannot be written, there is one render more and nothing else.
+    """
+
+    def __init__(self, database: Database, plane: ControlPlane, clock: Clock, log: Logger) -> None:
+        self._database = database
+        self._plane = plane
+        self._clock = clock
+        self._log = log
+        self._of: str | None = None
+        self._renders: Renders | None = None
+
+    async def get(self, key: str) -> bytes | None:
+        """What was kept under a key."""
+        renders = self._current()
+        try:
+            return await renders.get(key) if renders is not None else None
+        except StoreError as error:
+            self._log.warning("a kept render could not be read", problem=str(error))
+            return None
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Keep a render."""
+        renders = self._current()
+        try:
+            if renders is not None:
+                await renders.put(key, data)
+        except StoreError as error:
+            self._log.warning("a render could not be kept", problem=str(error))
+
+    def _current(self) -> Renders | None:
+        key = self._plane.settings.signing_key
+        if not key:
+            return None
+        if self._renders is None or self._of != key.reveal():
+            self._of = key.reveal()
+            self._renders = Renders(self._database, clock=self._clock, seal=Seal(key, random_bytes=os.urandom))
+        return self._renders
 
 
 class _ListenedIndex(LiveIndex):

@@ -134,8 +134,17 @@ def start_cluster(config: pytest.Config, root: Path) -> Iterator[Cluster]:
 def _embedded(root: Path) -> Iterator[Cluster]:
     kubeconfig = root / "embedded.kubeconfig"
     program = Program(
-        [TIPHYS, "devcluster", "--in-memory", "--home", str(root / "cluster"), "--port", "0"]
-        + ["--kubeconfig-out", str(kubeconfig)],
+        [
+            TIPHYS,
+            "devcluster",
+            "--in-memory",
+            "--home",
+            str(root / "cluster"),
+            "--port",
+            "0",
+            "--kubeconfig-out",
+            str(kubeconfig),
+        ],
         log=root / "devcluster.log",
     )
     try:
@@ -152,7 +161,7 @@ def _real(root: Path) -> Iterator[Cluster]:
 
     try:
         build.ensure()
-    except build.UnavailableError as error:
+    except (build.WrongGoError, build.BuildError) as error:
         pytest.skip(f"no real API server: {error}")
     with running(root / "realcluster") as real:
         simulator = Program(
