@@ -1,0 +1,1 @@
+"""Measurements of the whole product as processes; docs/benchmarks.md says how to read them."""

@@ -1,0 +1,98 @@
+"""What processes and the machine they run on have spent: CPU seconds, resident and proportional memory."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """MiB of a process tree. PSS counts shared pages once."""
+
+    rss: float
+    pss: float
+    processes: int
+
+
+def _stat(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def tree(pid: int) -> list[int]:
+    """The process and its living descendants."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                children.setdefault(int(_stat(int(entry.name))[1]), []).append(int(entry.name))
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # it ended while we looked
+    found, stack = [], [pid]
+    while stack:
+        current = stack.pop()
+        found.append(current)
+        stack.extend(children.get(current, ()))
+    return found
+
+
+def cpu_s(pid: int) -> float:
+    """CPU seconds of a process tree so far: living processes, and children they have waited for."""
+    total = 0
+    for member in tree(pid):
+        try:
+            total += sum(int(x) for x in _stat(member)[11:15])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return total / TICKS_PER_S
+
+
+def own_cpu_s(pid: int) -> float:
+    """CPU seconds of one process, without its children."""
+    return sum(int(x) for x in _stat(pid)[11:13]) / TICKS_PER_S
+
+
+def memory(pid: int) -> Memory:
+    """Memory of a process tree now."""
+    rss = pss = 0
+    members = tree(pid)
+    for member in members:
+        try:
+            for line in Path(f"/proc/{member}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Rss:"):
+                    rss += int(line.split()[1])
+                elif line.startswith("Pss:"):
+                    pss += int(line.split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return Memory(round(rss / 1024, 1), round(pss / 1024, 1), len(members))
+
+
+def busy_s() -> float:
+    """CPU seconds the whole machine has spent; minus our own, it is what others used meanwhile."""
+    fields = [int(x) for x in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return (sum(fields) - fields[3] - fields[4]) / TICKS_PER_S
+
+
+def machine() -> dict[str, object]:
+    """The machine's class, for the head of a result."""
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    memory_kib = int(Path("/proc/meminfo").read_text().split()[1])
+    return {
+        "cpus": os.cpu_count(),
+        "cpu": model,
+        "memory_gib": round(memory_kib / 2**20),
+        "python": platform.python_version(),
+        "load_1min": round(os.getloadavg()[0], 2),
+    }
