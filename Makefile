@@ -44,6 +44,7 @@ fix: $(STAMP) ## Format and mend what can be mended
 	@$(BIN)/python scripts/gen_docs.py
 	@$(BIN)/python scripts/gen_crds.py
 	@$(BIN)/python scripts/gen_layout.py
+	@$(BIN)/python scripts/gen_differences.py
 
 .PHONY: realcluster
 realcluster: $(STAMP) ## Build a real kube-apiserver for tests (needs Go 1.26; ten minutes the first time)
