@@ -134,7 +134,7 @@ def compare_with_live(
         fresh[row.key] = ("", row.resource_version, extra)
         verdicts[row.key] = extra
     memory.verdicts = fresh
-    parts = (Part(k, v.drift.live is not None, v.health, v.hook or _health_ignored(v)) for k, v in verdicts.items())
+    parts = (Part(k, v.drift.live is not None, v.health, v.hook, _health_ignored(v)) for k, v in verdicts.items())
     return Comparison(target, verdicts, aggregate(parts), _sync_status(verdicts), target.conditions), undecided
 
 

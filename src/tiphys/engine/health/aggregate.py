@@ -34,7 +34,8 @@ class Part:
     key: ResourceKey
     live: bool
     health: Health | None
-    ignored: bool = False  # a hook, ignored by annotation, or the Application itself
+    hook: bool = False  # hooks are no part of the whole
+    ignored: bool = False  # there, but its health does not count: by annotation, or the Application itself
 
 
 def aggregate(parts: Iterable[Part]) -> Health:
@@ -43,11 +44,11 @@ def aggregate(parts: Iterable[Part]) -> Health:
     causes: list[str] = []
     any_part = any_live = False
     for part in parts:
-        if part.ignored:
+        if part.hook:
             continue
         any_part = True
         any_live = any_live or part.live
-        if not part.live or part.health is None:
+        if part.ignored or not part.live or part.health is None:
             continue
         status = part.health.status
         if part.key.group_kind == ("argoproj.io", "Application") and status in (

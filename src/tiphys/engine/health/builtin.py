@@ -158,7 +158,11 @@ def _waiting_error(reason: str) -> bool:
 
 
 def pod(obj: Object) -> Health:
-    """Health of a Pod; containers that cannot start make it Degraded when it is to run for ever."""
+    """Health of a Pod; containers that cannot start make it Degraded when it is to run for ever.
+
+    Source: compat 4.2; gitops-engine pkg/health/health_pod.go.
+    Differs: an init container that cannot start counts too, because the Pod will not get further without it.
+    """
     metadata, spec, status = obj.get("metadata") or {}, obj.get("spec") or {}, obj.get("status") or {}
     annotations = metadata.get("annotations") or {}
     policy = spec.get("restartPolicy") or "Always"
@@ -187,7 +191,7 @@ def pod(obj: Object) -> Health:
             return _progressing(message)
         if any(c.get("type") == "Ready" and c.get("status") == "True" for c in _conditions(obj)):
             return Health(HealthStatus.HEALTHY, message)
-        if any((c.get("lastState") or {}).get("terminated") for c in containers):
+        if any((c.get("lastState") or {}).get("terminated") for c in status.get("containerStatuses") or ()):
             return _degraded(message)
         return _progressing(message)
     return Health(HealthStatus.UNKNOWN, message)
@@ -232,7 +236,11 @@ def ingress(obj: Object) -> Health:
 
 
 def job(obj: Object) -> Health:
-    """Health of a batch/v1 Job by its conditions; the status value of Failed and Complete is not looked at."""
+    """Health of a batch/v1 Job by its conditions; the status value of Failed and Complete is not looked at.
+
+    Source: compat 4.2; gitops-engine pkg/health/health_job.go.
+    Differs: a Job that was suspended and goes on is Progressing until it ends, not Healthy, because it has not run yet.
+    """
     failed = complete = suspended = False
     fail_message = message = ""
     for condition in _conditions(obj):
@@ -251,36 +259,40 @@ def job(obj: Object) -> Health:
     return Health(HealthStatus.HEALTHY, message)
 
 
+_METRIC_FAILURES = (
+    "FailedGetResourceMetric",
+    "FailedGetObjectMetric",
+    "FailedGetPodsMetric",
+    "FailedGetExternalMetric",
+    "FailedComputeMetricsReplicas",
+    "InvalidSelector",
+)
 _HPA_FAILURES = frozenset(
-    {
-        "FailedGetScale",
-        "FailedUpdateScale",
-        "FailedGetResourceMetric",
-        "FailedGetObjectMetric",
-        "FailedGetPodsMetric",
-        "FailedGetExternalMetric",
-        "FailedComputeMetricsReplicas",
-        "InvalidSelector",
-    }
+    {("AbleToScale", reason) for reason in ("FailedGetScale", "FailedUpdateScale")}
+    | {("ScalingActive", reason) for reason in _METRIC_FAILURES}
 )
 
 
 def horizontalpodautoscaler(obj: Object) -> Health:
-    """Health of an HPA; version v1 keeps its conditions as JSON in an annotation."""
+    """Health of an HPA: the first condition that says something; version v1 keeps its conditions as JSON in an annotation.
+
+    The order counts: one that may scale is Healthy although a metric it cannot get stands further down.
+
+    Source: compat 4.2; gitops-engine pkg/health/health_hpa.go checkConditions.
+    """
     conditions = _conditions(obj)
     if str(obj.get("apiVersion")) == "autoscaling/v1":
         text = ((obj.get("metadata") or {}).get("annotations") or {}).get("autoscaling.alpha.kubernetes.io/conditions")
-        if text:
-            try:
-                conditions = json.loads(text)
-            except ValueError:
-                return _degraded("failed to convert conditions annotation")
+        try:
+            conditions = json.loads(text) if text else ()
+        except ValueError as error:
+            return Health(HealthStatus.UNKNOWN, f"failed to convert conditions annotation to typed: {error}")
     for condition in conditions:
-        if condition.get("reason") in _HPA_FAILURES:
-            return _degraded(str(condition.get("message") or ""))
-    for condition in conditions:
-        if condition.get("type") in ("AbleToScale", "ScalingLimited") and condition.get("status") == "True":
-            return Health(HealthStatus.HEALTHY, str(condition.get("message") or ""))
+        kind, message = condition.get("type"), str(condition.get("message") or "")
+        if (kind, condition.get("reason")) in _HPA_FAILURES:
+            return _degraded(message)
+        if kind in ("AbleToScale", "ScalingLimited") and condition.get("status") == "True":
+            return Health(HealthStatus.HEALTHY, message)
     return _progressing("Waiting to Autoscale")
 
 
@@ -309,39 +321,68 @@ def workflow(obj: Object) -> Health:
 
 
 def customresourcedefinition(obj: Object) -> Health:
-    """A CRD is Healthy when established and its names are accepted."""
-    if not _conditions(obj):
+    """A CRD is Healthy when established, its names accepted and its schema structural; that order decides the message.
+
+    Source: argo-cd resource_customizations/apiextensions.k8s.io/CustomResourceDefinition/health.lua.
+    """
+    found = {str(c.get("type")): c for c in _conditions(obj)}
+    if not found:
         return _progressing("Status conditions not found")
-    established = False
-    for condition in _conditions(obj):
-        kind, yes = condition.get("type"), condition.get("status") == "True"
-        message = str(condition.get("message") or "")
-        if kind == "Terminating" and yes:
-            return _progressing(f"CRD is terminating: {message}")
-        if kind == "NamesAccepted" and not yes:
-            return _degraded(f"CRD names have not been accepted: {message}")
-        if kind == "NonStructuralSchema" and yes:
-            return _degraded(f"Schema violations found: {message}")
-        if kind == "Established":
-            if not yes:
-                return _degraded(f"CRD is not established: {message}")
-            established = True
-    if not established:
-        return _progressing("CRD is not yet established")
+
+    def says(kind: str, word: str) -> bool:
+        return kind in found and found[kind].get("status") == word
+
+    def message(kind: str) -> str:
+        return str(found[kind].get("message") or "")
+
+    if says("Terminating", "True"):
+        return _progressing(f"CRD is terminating: {message('Terminating')}")
+    if says("NamesAccepted", "False"):
+        return _degraded(f"CRD names have not been accepted: {message('NamesAccepted')}")
+    if not says("Established", "True"):
+        if found.get("Established", {}).get("reason") == "Installing":
+            return _progressing(f"CRD is being installed: {message('Established')}")
+        return _degraded("CRD is not established")
+    if says("NonStructuralSchema", "True"):
+        return _degraded(f"Schema violations found: {message('NonStructuralSchema')}")
     return Health(HealthStatus.HEALTHY, "CRD is healthy")
 
 
 def cronjob(obj: Object) -> Health:
-    """A CronJob is Degraded when its last run has neither succeeded nor is running; suspended ones are Healthy."""
-    spec, status = obj.get("spec") or {}, obj.get("status") or {}
-    if spec.get("suspend"):
+    """A CronJob is Degraded when a run came after its last success and none is running; a suspended one is Healthy.
+
+    Source: compat 4.2; argo-cd resource_customizations/batch/CronJob/health.lua.
+    """
+    if (obj.get("spec") or {}).get("suspend") is True:
         return Health(HealthStatus.HEALTHY, "CronJob is Suspended")
+    status = obj.get("status")
+    if status is None:
+        return _progressing("Waiting for CronJob")
     last, success = status.get("lastScheduleTime"), status.get("lastSuccessfulTime")
-    if last and not status.get("active") and (not success or str(success) < str(last)):
-        return _degraded("CronJob has not completed its last execution successfully")
-    if not last:
+    if last is None:
         return Health(HealthStatus.HEALTHY, "CronJob has not been scheduled yet")
-    return Health(HealthStatus.HEALTHY, "CronJob is healthy")
+    if success is None:  # never run to its end, or never successfully: nobody can tell
+        return Health(HealthStatus.HEALTHY, "The CronJob never completed successfully. It may not be healthy")
+    if status.get("active"):
+        return Health(HealthStatus.HEALTHY, "The job is running. Its last execution may not have been successful")
+    if str(success) < str(last):
+        return _degraded("CronJob has not completed its last execution successfully")
+    return Health(HealthStatus.HEALTHY, "CronJob has completed its last execution successfully")
+
+
+def poddisruptionbudget(obj: Object) -> Health:
+    """A PodDisruptionBudget is Degraded when a condition is False for another reason than too few Pods.
+
+    Source: argo-cd resource_customizations/policy/PodDisruptionBudget/health.lua.
+    """
+    reason = None
+    for condition in _conditions(obj):
+        reason = condition.get("reason")
+        if condition.get("status") == "False" and reason != "InsufficientPods":
+            return _degraded(f"PodDisruptionBudget has {reason}")
+    if reason is None:
+        return _progressing("Waiting for status")
+    return Health(HealthStatus.HEALTHY, f"PodDisruptionBudget has {reason}")
 
 
 CHECKS: Mapping[GroupKind, Check] = {
@@ -360,6 +401,7 @@ CHECKS: Mapping[GroupKind, Check] = {
     GroupKind("apiregistration.k8s.io", "APIService"): apiservice,
     GroupKind("argoproj.io", "Workflow"): workflow,
     GroupKind("apiextensions.k8s.io", "CustomResourceDefinition"): customresourcedefinition,
+    GroupKind("policy", "PodDisruptionBudget"): poddisruptionbudget,
 }
 
 # Kinds whose controllers say which generation their status speaks of: no settling time is needed after an apply.
