@@ -14,6 +14,7 @@ from tiphys.model.cluster import Cluster
 from tiphys.model.destination import IN_CLUSTER_NAME, IN_CLUSTER_SERVER, ApplicationDestination
 from tiphys.model.source import ApplicationSource
 from tiphys.policy.project import NO_SCOPE, ProjectScope, permits_destination, source_refusals
+from tiphys.policy.unsupported import unsupported
 
 _REF = re.compile(r"[a-zA-Z0-9_-]+", re.ASCII)
 
@@ -95,7 +96,9 @@ def spec_problems(
     except DestinationError as error:
         return [*problems, str(error)]
     answer = permits_destination(project, destination, scope)
-    return problems if answer else [*problems, answer.reason]
+    if not answer:
+        problems.append(answer.reason)
+    return problems + unsupported(spec, project)
 
 
 def _single_source_problems(source: ApplicationSource | None) -> list[str]:
