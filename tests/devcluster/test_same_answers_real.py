@@ -1,0 +1,515 @@
+"""One request, two servers: the embedded cluster answers what a real kube-apiserver answers.
+
+A list of requests is sent to both in the same order; codes and bodies must be equal once what differs by nature (uids,
+versions, times, allocated addresses) has been replaced. Wanted differences are named in `DIFFERS` with their reason.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import ssl
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.realcluster import build
+from tests.realcluster.cluster import running
+from tests.support.embedded import embedded
+
+NS = "same"
+MAPS = f"/api/v1/namespaces/{NS}/configmaps"
+SECRETS = f"/api/v1/namespaces/{NS}/secrets"
+PODS = f"/api/v1/namespaces/{NS}/pods"
+SERVICES = f"/api/v1/namespaces/{NS}/services"
+DEPLOYMENTS = f"/apis/apps/v1/namespaces/{NS}/deployments"
+JOBS = f"/apis/batch/v1/namespaces/{NS}/jobs"
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+FOOS = f"/apis/x.io/v1/namespaces/{NS}/foos"
+APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
+STRATEGIC = "application/strategic-merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One request. `differs` says why the answers may not be equal; then only the codes are compared."""
+
+    method: str
+    path: str
+    body: Any = None
+    kind: str = "application/json"
+    accept: str = "application/json"
+    differs: str = ""
+
+
+def deployment(name: str, **spec: Any) -> dict[str, Any]:
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "n"}]}}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name},
+        "spec": {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "template": template, **spec},
+    }
+
+
+POD = {"spec": {"containers": [{"name": "c", "image": "n:1"}], "terminationGracePeriodSeconds": 5}}
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "spec": {
+            "type": "object",
+            "properties": {
+                "replicas": {"type": "integer", "default": 3, "minimum": 1},
+                "title": {"type": "string", "maxLength": 5},
+                "tags": {"type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": "set"},
+                "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+            },
+        },
+        "status": {"type": "object", "properties": {"replicas": {"type": "integer"}, "words": {"type": "string"}}},
+    },
+}
+DEFINITION = {
+    "metadata": {"name": "foos.x.io"},
+    "spec": {
+        "group": "x.io",
+        "scope": "Namespaced",
+        "names": {"plural": "foos", "kind": "Foo", "shortNames": ["fo"], "categories": ["all"]},
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "schema": {"openAPIV3Schema": SCHEMA},
+                "subresources": {
+                    "status": {},
+                    "scale": {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"},
+                },
+                "additionalPrinterColumns": [
+                    {"name": "R", "type": "integer", "jsonPath": ".spec.replicas"},
+                    {"name": "T", "type": "string", "jsonPath": ".spec.title", "priority": 1},
+                ],
+            }
+        ],
+    },
+}
+
+
+def config_map(name: str, **more: Any) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, **more.pop("metadata", {})}, **more}
+
+
+STEPS: list[Step] = [
+    Step("POST", "/api/v1/namespaces", {"metadata": {"name": NS}}),
+    Step(
+        "POST", f"/api/v1/namespaces/{NS}/serviceaccounts", {"metadata": {"name": "default"}}, differs="made by itself"
+    ),
+    # paths and methods
+    Step("GET", f"{MAPS}/nope"),
+    Step("GET", f"/api/v1/namespaces/{NS}/nope"),
+    Step("GET", f"/apis/nope.io/v1/namespaces/{NS}/nopes"),
+    Step("GET", f"/apis/apps/v9/namespaces/{NS}/deployments"),
+    Step("GET", f"{DEPLOYMENTS}/nope"),
+    Step("GET", f"{DEPLOYMENTS}/nope/scale"),
+    Step("GET", f"{DEPLOYMENTS}/nope/status"),
+    Step("GET", f"{DEPLOYMENTS}/nope/nope"),
+    Step("PATCH", MAPS, {}, MERGE),
+    Step("PUT", MAPS, {}),
+    Step("DELETE", f"{MAPS}/nope"),
+    Step("POST", "/version", {}),
+    Step("POST", f"{MAPS}/x", {}),
+    Step("GET", "/api/v1/namespaces/nope/configmaps?limit=1"),
+    Step("POST", "/api/v1/namespaces/nope/configmaps", config_map("a")),
+    Step("POST", "/api/v1/configmaps", config_map("a")),
+    # bodies
+    Step("POST", MAPS, b"{bad"),
+    Step("POST", MAPS, b""),
+    Step("POST", MAPS, b"[]"),
+    Step("POST", MAPS, b"x", "text/foo"),
+    Step(
+        "POST",
+        MAPS,
+        b"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: yaml\ndata:\n  a: 'on'\n",
+        "application/yaml",
+    ),
+    Step("POST", MAPS, {"metadata": {"name": "Bad_Name"}}),
+    Step("POST", MAPS, {}),
+    Step("POST", MAPS, {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}}),
+    Step(
+        "POST",
+        MAPS,
+        {"apiVersion": "v2", "kind": "ConfigMap", "metadata": {"name": "x"}},
+        differs="names a source file of the build",
+    ),
+    Step("POST", MAPS, config_map("x", metadata={"namespace": "other"})),
+    Step("POST", MAPS, config_map("x", metadata={"resourceVersion": "5"})),
+    Step("POST", MAPS, config_map("x", metadata={"labels": {"-bad": "y"}})),
+    Step("POST", MAPS, config_map("x", metadata={"finalizers": ["bad finalizer"]}), differs="a second cause"),
+    Step("POST", f"{MAPS}?fieldValidation=Strict", b'{"metadata":{"name":"a"},"data":{"a":"b","a":"c"},"foo":1}'),
+    Step("POST", f"{MAPS}?fieldValidation=Warn", b'{"metadata":{"name":"warned"},"data":{"a":"b","a":"c"},"foo":1}'),
+    Step("POST", f"{MAPS}?fieldValidation=Nonsense", config_map("a")),
+    Step("POST", f"{MAPS}?dryRun=Some", config_map("a")),
+    Step("POST", f"{MAPS}?dryRun=All", config_map("dry", data={"a": "b"})),
+    Step("GET", f"{MAPS}/dry"),
+    # create, update, patch
+    Step("POST", MAPS, config_map("w1", data={"a": "b"})),
+    Step("POST", MAPS, config_map("w1", data={"a": "b"})),
+    Step("POST", MAPS, {"metadata": {"generateName": "g-"}}),
+    Step("PUT", f"{MAPS}/w1", config_map("w1", metadata={"resourceVersion": "1"}, data={"a": "b"})),
+    Step("PUT", f"{MAPS}/w1", config_map("other", data={"a": "b"})),
+    Step("PUT", f"{MAPS}/w1", {"data": {"a": "b"}}),
+    Step("PUT", f"{MAPS}/w2", config_map("w2", data={"a": "b"})),
+    Step("PUT", f"{MAPS}/w1", config_map("w1", metadata={"uid": "zzz"}, data={"a": "b"})),
+    Step("PUT", f"{MAPS}/w1", config_map("w1", metadata={"labels": {"x": "y"}}, data={"a": "c"})),
+    Step("PATCH", f"{MAPS}/w1", {"data": {"a": "c"}}, MERGE),
+    Step("PATCH", f"{MAPS}/w1", {"data": {"b": "2", "a": None}}, STRATEGIC),
+    Step("PATCH", f"{MAPS}/w1", [{"op": "add", "path": "/data/c", "value": "3"}], JSON_PATCH),
+    Step("PATCH", f"{MAPS}/w1", [{"op": "test", "path": "/data/c", "value": "zz"}], JSON_PATCH),
+    Step("PATCH", f"{MAPS}/w1", [{"op": "remove", "path": "/nope"}], JSON_PATCH),
+    Step("PATCH", f"{MAPS}/w1", {"a": 1}, JSON_PATCH),
+    Step("PATCH", f"{MAPS}/w1", {"a": 1}, "application/json"),
+    Step("PATCH", f"{MAPS}/w1", b"{bad", MERGE),
+    Step("PATCH", f"{MAPS}/w1", {"metadata": {"name": "other"}}, MERGE),
+    Step("PATCH", f"{MAPS}/w1", {"metadata": {"namespace": "other"}}, MERGE),
+    Step("PATCH", f"{MAPS}/w1", {"metadata": {"uid": "zzz"}}, MERGE),
+    Step("PATCH", f"{MAPS}/w1", {"metadata": {"resourceVersion": "1"}, "data": {"q": "r"}}, MERGE),
+    Step("PATCH", f"{MAPS}/w1", {"data": {"a": 1}}, MERGE, differs="quotes the object with its version"),
+    Step(
+        "PATCH", f"{MAPS}/w1?fieldValidation=Strict", {"nope": 1}, MERGE, differs="quotes the object with its version"
+    ),
+    Step(
+        "PATCH", f"{MAPS}/w1", {"data": {"a": 1}}, STRATEGIC, differs="Go's converter has other words than its decoder"
+    ),
+    Step("PATCH", f"{MAPS}/w1?fieldValidation=Strict", {"nope": 1}, STRATEGIC),
+    Step("PATCH", f"{MAPS}/w1?force=true", {"data": {"x": "y"}}, MERGE),
+    Step("PATCH", f"{MAPS}/nope", {"data": {"x": "y"}}, MERGE),
+    # apply
+    Step("PATCH", f"{MAPS}/w1", config_map("w1", data={"a": "b"}), APPLY),
+    Step("PATCH", f"{MAPS}/w1?fieldManager=m", config_map("w1", data={"b": "other"}), APPLY),
+    Step("PATCH", f"{MAPS}/w1?fieldManager=m&force=true", config_map("w1", data={"b": "other"}), APPLY),
+    Step("PATCH", f"{MAPS}/w1?fieldManager=m", {"apiVersion": "v1", "kind": "ConfigMap"}, APPLY),
+    Step("PATCH", f"{MAPS}/w1?fieldManager=m", {"data": {"a": "b"}}, APPLY),
+    Step("PATCH", f"{MAPS}/w1?fieldManager=m", config_map("other", data={"a": "b"}), APPLY),
+    Step("PATCH", f"{MAPS}/w1?fieldManager=m", config_map("w1", metadata={"managedFields": [{}]}), APPLY),
+    Step("PATCH", f"{MAPS}/w1?fieldManager=m", config_map("w1", nope=1), APPLY),
+    Step("PATCH", f"{MAPS}/w1?fieldManager=m&fieldValidation=Strict", config_map("w1", nope=1), APPLY),
+    Step("PATCH", f"{MAPS}/applied?fieldManager=m", config_map("applied", data={"a": "b"}), APPLY),
+    Step("PATCH", f"{MAPS}/applied?fieldManager=m", config_map("applied", data={"a": "b"}), APPLY),
+    Step("PATCH", f"{MAPS}/applied?fieldManager=m&dryRun=All", config_map("applied", data={"z": "b"}), APPLY),
+    Step("PATCH", f"{MAPS}/applied?fieldManager=m", config_map("applied", metadata={"uid": "zzz"}), APPLY),
+    Step("PATCH", f"{MAPS}/absent?fieldManager=m", config_map("absent", metadata={"uid": "zzz"}), APPLY),
+    Step("GET", f"{MAPS}/applied"),
+    # lists
+    Step("GET", f"{MAPS}?labelSelector=x=y"),
+    Step("GET", f"{MAPS}?labelSelector=a===b"),
+    Step("GET", f"{MAPS}?fieldSelector=metadata.name=w1"),
+    Step("GET", f"{MAPS}?fieldSelector=data.a=b"),
+    Step("GET", f"{PODS}?fieldSelector=spec.nope=b"),
+    Step("GET", f"{MAPS}?continue=zzz"),
+    Step("GET", f"{MAPS}?limit=x"),
+    Step("GET", f"{MAPS}?resourceVersion=x"),
+    Step("GET", f"{MAPS}?resourceVersion=1&resourceVersionMatch=Exact"),
+    Step("GET", f"{MAPS}?resourceVersionMatch=Exact"),
+    Step("GET", f"{MAPS}?resourceVersion=0&resourceVersionMatch=Exact"),
+    Step("GET", f"{MAPS}?resourceVersion=1&resourceVersionMatch=Nonsense"),
+    Step("GET", f"{MAPS}?sendInitialEvents=true"),
+    Step("GET", f"{MAPS}?watch=1&sendInitialEvents=true"),
+    Step("GET", f"{MAPS}?watch=1&resourceVersionMatch=Exact&timeoutSeconds=1"),
+    Step("GET", f"{MAPS}?watch=nonsense&timeoutSeconds=1&fieldSelector=metadata.name=none"),
+    Step("GET", f"{MAPS}?resourceVersion=0&watch=1&timeoutSeconds=1&fieldSelector=metadata.name=w1"),
+    Step("GET", f"{MAPS}/w1", accept=TABLE),
+    Step("GET", f"{MAPS}?fieldSelector=metadata.name=w1", accept=TABLE),
+    Step("GET", f"{MAPS}?fieldSelector=metadata.name=w1&includeObject=None", accept=TABLE),
+    Step("GET", f"{MAPS}/w1", accept="application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"),
+    Step(
+        "GET",
+        f"{MAPS}?fieldSelector=metadata.name=w1",
+        accept="application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
+    ),
+    Step("GET", f"{MAPS}/w1", accept="text/html"),
+    # deletion
+    Step("PATCH", f"{MAPS}/w1", {"metadata": {"finalizers": ["x.io/f"]}}, MERGE),
+    Step("DELETE", f"{MAPS}/w1", {"preconditions": {"uid": "nope"}}),
+    Step("DELETE", f"{MAPS}/w1", {"preconditions": {"resourceVersion": "1"}}),
+    Step("DELETE", f"{MAPS}/w1", {"propagationPolicy": "Nonsense"}),
+    Step("DELETE", f"{MAPS}/w1", {"propagationPolicy": "Orphan", "orphanDependents": True}),
+    Step("DELETE", f"{MAPS}/w1?dryRun=All"),
+    Step("DELETE", f"{MAPS}/w1"),
+    Step("DELETE", f"{MAPS}/w1"),
+    Step("PATCH", f"{MAPS}/w1", {"metadata": {"finalizers": ["x.io/f", "x.io/g"]}}, MERGE),
+    Step("PATCH", f"{MAPS}/w1", {"metadata": {"finalizers": None}}, MERGE),
+    Step("GET", f"{MAPS}/w1"),
+    Step("DELETE", f"{MAPS}/applied"),
+    Step("DELETE", f"{MAPS}?labelSelector=none=such"),
+    # deployments: generation, status, scale
+    Step("POST", DEPLOYMENTS, {**deployment("im"), "status": {"replicas": 7}}),
+    Step("POST", DEPLOYMENTS, deployment("bad", replicas=-1)),
+    Step("POST", DEPLOYMENTS, deployment("bad", replicas="x")),
+    Step("POST", DEPLOYMENTS, {"metadata": {"name": "empty"}}),
+    Step("PATCH", f"{DEPLOYMENTS}/im", {"metadata": {"labels": {"x": "y"}}, "status": {"replicas": 3}}, MERGE),
+    Step("PATCH", f"{DEPLOYMENTS}/im", {"metadata": {"annotations": {"x": "y"}}}, MERGE),
+    Step("PATCH", f"{DEPLOYMENTS}/im", {"spec": {"paused": True}}, STRATEGIC),
+    Step(
+        "PATCH",
+        f"{DEPLOYMENTS}/im",
+        {"spec": {"template": {"spec": {"containers": [{"name": "d", "image": "m"}]}}}},
+        STRATEGIC,
+    ),
+    Step("PATCH", f"{DEPLOYMENTS}/im/status", {"spec": {"replicas": 9}, "status": {"replicas": 1}}, MERGE),
+    Step("GET", f"{DEPLOYMENTS}/im/status"),
+    Step("GET", f"{DEPLOYMENTS}/im/scale"),
+    Step("PATCH", f"{DEPLOYMENTS}/im/scale", {"spec": {"replicas": 2}}, MERGE),
+    Step("PATCH", f"{DEPLOYMENTS}/im/scale", {"spec": {"replicas": -2}}, MERGE),
+    Step(
+        "PUT",
+        f"{DEPLOYMENTS}/im/scale",
+        {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": {"name": "im"}, "spec": {"replicas": 1}},
+    ),
+    Step("PATCH", f"{DEPLOYMENTS}/im?fieldManager=m&force=true", deployment("im", replicas=4), APPLY),
+    Step(
+        "PATCH",
+        f"{DEPLOYMENTS}/im",
+        {"spec": {"selector": {"matchLabels": {"a": "c"}}, "template": {"metadata": {"labels": {"a": "c"}}}}},
+        MERGE,
+    ),
+    Step("GET", f"{DEPLOYMENTS}/im", accept=TABLE),
+    Step("DELETE", f"{DEPLOYMENTS}/im", {"propagationPolicy": "Foreground"}),
+    # services, secrets, jobs, pods
+    Step("POST", SERVICES, {"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}], "selector": {"a": "b"}}}),
+    Step("POST", SERVICES, {"metadata": {"name": "n"}, "spec": {"type": "NodePort", "ports": [{"port": 80}]}}),
+    Step("POST", SERVICES, {"metadata": {"name": "Bad"}, "spec": {}}),
+    Step("PATCH", f"{SERVICES}/s", {"spec": {"clusterIP": "1.2.3.4"}}, MERGE, differs="a second cause"),
+    Step("PATCH", f"{SERVICES}/s", {"spec": {"type": "LoadBalancer"}}, MERGE),
+    Step("DELETE", f"{SERVICES}/n"),
+    Step("POST", SECRETS, {"metadata": {"name": "s"}, "stringData": {"a": "b"}}),
+    Step("POST", SECRETS, {"metadata": {"name": "t"}, "type": "kubernetes.io/tls"}),
+    Step("POST", SECRETS, {"metadata": {"name": "t"}, "data": {"a": "not base64!"}}),
+    Step("PATCH", f"{SECRETS}/s", {"type": "other"}, MERGE),
+    Step(
+        "POST",
+        JOBS,
+        {
+            "metadata": {"name": "j"},
+            "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}},
+        },
+    ),
+    Step("DELETE", f"{JOBS}/j"),
+    Step("POST", PODS, {"metadata": {"name": "p"}, **POD}),
+    Step("PATCH", f"{PODS}/p", {"spec": {"containers": [{"name": "c", "image": "n:2"}]}}, STRATEGIC),
+    Step("PATCH", f"{PODS}/p", {"spec": {"restartPolicy": "Never"}}, MERGE, differs="prints Go's internal types"),
+    Step("PATCH", f"{PODS}/p/status", {"status": {"phase": "Running"}}, MERGE),
+    Step(
+        "POST",
+        f"{PODS}/p/binding",
+        {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n1"}},
+    ),
+    Step(
+        "POST",
+        f"{PODS}/p/binding",
+        {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n2"}},
+    ),
+    Step("GET", f"{PODS}/p"),
+    Step("DELETE", f"{PODS}/p"),
+    Step("DELETE", f"{PODS}/p", {"gracePeriodSeconds": 0}),
+    Step("GET", f"{PODS}/p"),
+    # custom resources
+    Step("POST", DEFINITIONS, DEFINITION),
+    Step("GET", f"{DEFINITIONS}/foos.x.io"),
+    Step("GET", FOOS),
+    Step("POST", FOOS, {"apiVersion": "x.io/v1", "kind": "Foo", "metadata": {"name": "a"}, "spec": {"bad": 1}}),
+    Step("POST", FOOS, {"apiVersion": "x.io/v1", "kind": "Foo", "metadata": {"name": "b"}}),
+    Step("POST", FOOS, {"apiVersion": "x.io/v1", "kind": "Foo", "metadata": {"name": "b"}}),
+    Step("POST", FOOS, {"apiVersion": "x.io/v1", "kind": "Bar", "metadata": {"name": "c"}}),
+    Step("POST", FOOS, {"metadata": {"name": "c"}}),
+    Step("POST", FOOS, {"apiVersion": "x.io/v2", "kind": "Foo", "metadata": {"name": "c"}}),
+    Step(
+        "POST",
+        f"{FOOS}?fieldValidation=Strict",
+        {"apiVersion": "x.io/v1", "kind": "Foo", "metadata": {"name": "c", "nope": 1}, "nope": 1, "spec": {"bad": 1}},
+    ),
+    Step(
+        "POST",
+        FOOS,
+        {
+            "apiVersion": "x.io/v1",
+            "kind": "Foo",
+            "metadata": {"name": "c"},
+            "spec": {"replicas": 0, "tags": ["a", "a"]},
+        },
+    ),
+    Step("POST", FOOS, {"apiVersion": "x.io/v1", "kind": "Foo", "metadata": {"name": "C"}}),
+    Step("PATCH", f"{FOOS}/a", {"spec": {"replicas": 4, "free": {"x": {"y": 1}}}, "status": {"replicas": 9}}, MERGE),
+    Step("PATCH", f"{FOOS}/a", {"spec": {"replicas": 4}}, STRATEGIC),
+    Step("PATCH", f"{FOOS}/a/status", {"spec": {"replicas": 5}, "status": {"replicas": 2}}, MERGE),
+    Step("GET", f"{FOOS}/a/scale"),
+    Step("PATCH", f"{FOOS}/a/scale", {"spec": {"replicas": 6}}, MERGE),
+    Step("PUT", f"{FOOS}/a", {"apiVersion": "x.io/v1", "kind": "Foo", "metadata": {"name": "a"}, "spec": {}}),
+    Step(
+        "PATCH",
+        f"{FOOS}/a?fieldManager=m&force=true",
+        {"apiVersion": "x.io/v1", "kind": "Foo", "metadata": {"name": "a"}, "spec": {"tags": ["x", "y"]}},
+        APPLY,
+    ),
+    Step(
+        "PATCH",
+        f"{FOOS}/a?fieldManager=m",
+        {"apiVersion": "x.io/v1", "kind": "Foo", "metadata": {"name": "a"}, "spec": {"tags": ["y"], "nope": 1}},
+        APPLY,
+    ),
+    Step("GET", FOOS),
+    Step("GET", FOOS, accept=TABLE, differs="the text of the column Name is cut in the real one"),
+    Step("GET", f"{FOOS}?fieldSelector=spec.x=1"),
+    Step("DELETE", f"{FOOS}/b"),
+    Step("DELETE", FOOS),
+    # reviews and discovery
+    Step("GET", "/api"),
+    Step("GET", "/api/v1", differs="storage hashes"),
+    Step("GET", "/apis/apps"),
+    Step("GET", "/apis/nope.io"),
+    Step("GET", "/apis/apps/v9"),
+    Step(
+        "POST",
+        "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+        {"spec": {}},
+    ),
+    Step("GET", "/healthz"),
+    Step("GET", "/nope"),
+]
+
+UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+ADDRESS = re.compile(r"\b10\.96\.\d+\.\d+\b")
+
+
+@dataclass
+class Server:
+    """One of the two."""
+
+    host: str
+    context: ssl.SSLContext
+    token: str
+    connection: http.client.HTTPSConnection | None = None
+    warnings: list[str] = field(default_factory=list)
+
+    def send(self, step: Step) -> tuple[int, Any, list[str]]:
+        if self.connection is None:
+            self.connection = http.client.HTTPSConnection(self.host, context=self.context, timeout=30)
+        headers = {"Authorization": f"Bearer {self.token}", "Accept": step.accept, "User-Agent": "curl/8"}
+        body = step.body if isinstance(step.body, bytes) or step.body is None else json.dumps(step.body)
+        if body is not None:
+            headers["Content-Type"] = step.kind
+        self.connection.request(step.method, step.path, body, headers)
+        answer = self.connection.getresponse()
+        text = answer.read().decode()
+        warnings = [one.split(" ", 2)[2] for one in answer.headers.get_all("Warning") or []]
+        if "json" not in (answer.headers.get("Content-Type") or ""):
+            return answer.status, text, warnings
+        if "watch=" in step.path and (not text or text.startswith('{"type":')):
+            return answer.status, [json.loads(line) for line in text.splitlines()], warnings
+        return answer.status, json.loads(text), warnings
+
+
+def plain(value: Any, key: str = "") -> Any:
+    """The value without what no two servers have in common."""
+    if isinstance(value, dict):
+        found = {name: plain(one, name) for name, one in value.items()}
+        if "columnDefinitions" in found:
+            for column in found["columnDefinitions"] or ():
+                column.pop("description")  # prose, left out on purpose
+        if "managedFields" in found and isinstance(found["managedFields"], list):
+            found["managedFields"] = sorted(found["managedFields"], key=lambda one: json.dumps(one, sort_keys=True))
+        return found
+    if isinstance(value, list):
+        return [plain(one, key) for one in value]
+    if key == "resourceVersion" and isinstance(value, str) and value.isdigit():
+        return "VERSION"
+    if key == "serverAddress":
+        return "SERVER"
+    if key in ("nodePort", "healthCheckNodePort"):
+        return "PORT"
+    if isinstance(value, str):
+        value = UID.sub("UID", value)
+        value = TIME.sub("TIME", value)
+        value = ADDRESS.sub("ADDRESS", value)
+        value = re.sub(r"\bg-[a-z0-9]{5}\b", "g-NAME", value)
+        value = re.sub(r"kube-api-access-[a-z0-9]{5}", "kube-api-access-NAME", value)
+        return re.sub(r"record \(\d+\)", "record (VERSION)", value)
+    return value
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Server]]:
+    try:
+        command, release = build._find_go("go")
+        built = build.cache_directory() / build._key(release) / "realcluster"
+        assert command
+    except build.WrongGoError as exc:
+        pytest.skip(f"the real API server is not built: {exc}")
+    if not built.is_file():
+        pytest.skip("the real API server is not built: run `python tests/realcluster/build.py`")
+    home = tmp_path_factory.mktemp("embedded")
+    with running(tmp_path_factory.mktemp("real")) as real, embedded(home, "--in-memory", "--no-simulation") as ours:
+        # Its writes would come between a request and the next one.
+        pids = [real.pid(name) for name in ("kube-controller-manager", "kube-scheduler")]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            credentials = yaml.safe_load(real.engine_credentials().read_text())["users"][0]["user"]["token"]
+            first = Server(
+                real.url.removeprefix("https://"),
+                ssl.create_default_context(cafile=str(real.certificate_authority)),
+                credentials,
+            )
+            strict = ssl.create_default_context(cafile=str(home / "pki" / "ca.crt"))
+            strict.verify_flags |= ssl.VERIFY_X509_STRICT
+            second = Server(
+                ours.url.removeprefix("https://"), strict, (home / "pki" / "admin.token").read_text().strip()
+            )
+            yield first, second
+            for one in (first, second):
+                if one.connection is not None:
+                    one.connection.close()
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+
+
+def until_served(server: Server) -> None:
+    """Wait until the new custom kind can be created; the real server takes a moment."""
+    deadline = time.monotonic() + 20
+    probe = Step("POST", f"{FOOS}?dryRun=All", {"apiVersion": "x.io/v1", "kind": "Foo", "metadata": {"name": "probe"}})
+    while (code := server.send(probe)[0]) != 201:
+        assert time.monotonic() < deadline, f"the custom kind is not served: {code}"
+        time.sleep(0.1)
+
+
+def test_both_servers_answer_alike(servers: tuple[Server, Server]) -> None:
+    real, ours = servers
+    wrong: list[str] = []
+    for number, step in enumerate(STEPS):
+        expected, found = real.send(step), ours.send(step)
+        if step.path == DEFINITIONS:
+            until_served(real)
+        if expected[0] != found[0] and step.differs:
+            continue
+        if expected[0] != found[0] or (not step.differs and plain(list(expected)) != plain(list(found))):
+            shown = "\n".join(
+                f"  {name}: {code} {json.dumps(plain(body), sort_keys=True)} {warnings}"
+                for name, (code, body, warnings) in (("real    ", expected), ("embedded", found))
+            )
+            wrong.append(f"{number} {step.method} {step.path} {json.dumps(str(step.body))[:120]}\n{shown}")
+    output = os.environ.get("TIPHYS_SAME_ANSWERS_OUT")
+    if output:
+        Path(output).write_text("\n".join(wrong))
+
+    assert not wrong, f"{len(wrong)} of {len(STEPS)} answers differ:\n" + "\n".join(wrong)
