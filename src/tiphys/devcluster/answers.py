@@ -57,18 +57,18 @@ def _is_as_asked(view: View, record: Record) -> bool:
     return view.as_stored and (view.resource.custom is None or record.data.startswith(view.resource.head))
 
 
-def _list_metadata(page: Page) -> dict[str, Any]:
+def _list_metadata(view: View, page: Page) -> dict[str, Any]:
     metadata: dict[str, Any] = {"resourceVersion": str(page.rv)}
-    if page.continue_token:
-        metadata["continue"] = page.continue_token
-        if page.remaining is not None:
-            metadata["remainingItemCount"] = page.remaining
+    if page.continue_token or view.resource.custom is not None:
+        metadata["continue"] = page.continue_token  # custom lists carry it even when it is empty
+    if page.continue_token and page.remaining is not None:
+        metadata["remainingItemCount"] = page.remaining
     return metadata
 
 
 def write_list(view: View, page: Page) -> bytes:
     """A list answer. Items of built-in kinds carry no kind and apiVersion, those of custom ones do, as upstream."""
-    resource, metadata = view.resource, _list_metadata(page)
+    resource, metadata = view.resource, _list_metadata(view, page)
     if view.form is Form.TABLE:
         objects = (convert(record.obj, view.stored, resource) for record in page.records)
         return orjson.dumps(tables.build_table(resource, objects, metadata, include=view.include, now=view.now))

@@ -15,7 +15,7 @@ from tiphys.apimachinery.yamljson import dump_yaml
 from tiphys.devcluster.answers import write_event
 from tiphys.devcluster.core import Core
 from tiphys.devcluster.discovery import Discovery, version_info
-from tiphys.devcluster.handlers import Answer, Handlers, Request, WatchAnswer, not_found_path
+from tiphys.devcluster.handlers import Answer, Handlers, PageNotFoundError, Request, WatchAnswer, not_found_path
 from tiphys.devcluster.negotiation import AggregatedForm, Query, discovery_form, object_form
 from tiphys.devcluster.openapi import OpenApi
 from tiphys.devcluster.routes import parse_object_path
@@ -65,6 +65,8 @@ class App:
             await self._serve(scope, headers, receive, send)
         except ApiError as exc:
             await _send_error(send, exc)
+        except PageNotFoundError:
+            await _send(send, 404, b"404 page not found\n", (b"content-type", b"text/plain; charset=utf-8"))
         except Exception as exc:  # a bug or a failed store: said to the client, with details in the log
             _log.exception("request failed", extra={"path": scope["path"], "method": scope["method"]})
             await _send_error(send, internal(exc))
@@ -147,8 +149,16 @@ class App:
         elif parts[:2] == ["openapi", "v3"]:
             await self._openapi_document("/".join(parts[2:]), query, send)
             return
-        if body is None:
+        if (
+            body is None
+            and parts[0] in ("api", "apis")
+            and (len(parts) == 2 or parts[1] in self._core.registry.groups())
+        ):
+            if parts[0] == "apis" and len(parts) == 2:
+                raise PageNotFoundError
             raise not_found_path()
+        if body is None:
+            raise PageNotFoundError
         await _send(send, 200, body)
 
     async def _openapi_document(self, path: str, query: Query, send: Send) -> None:

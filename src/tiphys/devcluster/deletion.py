@@ -8,12 +8,12 @@ from datetime import timedelta
 from typing import Any
 
 from tiphys.apimachinery import apierrors
-from tiphys.apimachinery.apierrors import BadRequest, FieldCause
+from tiphys.apimachinery.apierrors import BadRequest
 from tiphys.devcluster import objectmeta
 from tiphys.devcluster.negotiation import Query
 from tiphys.devcluster.resources import Resource
 from tiphys.devcluster.store import Record, Store
-from tiphys.runtime.clock import Clock, format_time
+from tiphys.runtime.clock import Clock, format_time, parse_time
 
 Object = dict[str, Any]
 
@@ -73,7 +73,7 @@ def parse_delete_options(body: object, query: Query, *, dry_run: bool) -> Delete
         orphan = query.flag("orphanDependents")
     if orphan is not None:
         if propagation:
-            raise _invalid_option("orphanDependents and deletionPropagation cannot be both set", "propagationPolicy")
+            raise _both_set(propagation)
         propagation = "Orphan" if orphan else "Background"
     if propagation not in ("", "Background", "Foreground", "Orphan"):
         cause = apierrors.not_supported("propagationPolicy", propagation, ("Foreground", "Background", "Orphan", "nil"))
@@ -91,8 +91,9 @@ def parse_delete_options(body: object, query: Query, *, dry_run: bool) -> Delete
     )
 
 
-def _invalid_option(message: str, field: str) -> apierrors.ApiError:
-    cause = FieldCause("FieldValueInvalid", f"Invalid value: {message}", field)
+def _both_set(propagation: str) -> apierrors.ApiError:
+    text = "orphanDependents and deletionPropagation cannot be both set"
+    cause = apierrors.invalid_value("propagationPolicy", propagation, text)
     return apierrors.invalid("DeleteOptions", "meta.k8s.io", "", [cause])
 
 
@@ -108,7 +109,7 @@ def delete(store: Store, resource: Resource, record: Record, options: DeleteOpti
     if not holds:
         if options.dry_run:
             return Deleted(record, True, None, 0, warnings)
-        last = {**old, "metadata": {**metadata, "finalizers": finalizers}} if metadata.get("finalizers") else None
+        last = _last_state(old)
         removed = store.remove(resource.bucket, record.key, last)
         shown = removed.obj if resource.plural in _ANSWERS_WITH_OBJECT and not resource.group else None
         return Deleted(record, True, shown, removed.rv, warnings)
@@ -133,6 +134,17 @@ def delete(store: Store, resource: Resource, record: Record, options: DeleteOpti
         return Deleted(record, True, removed.obj, removed.rv, warnings)
     written = store.put(resource.bucket, record.key, new)
     return Deleted(written, False, written.obj, written.rv, warnings)
+
+
+def _last_state(old: Object) -> Object | None:
+    """What a deleted object says at its end: no finalizers, no grace left; None when it says so already."""
+    metadata = {key: value for key, value in old["metadata"].items() if key != "finalizers"}
+    grace = metadata.get("deletionGracePeriodSeconds")
+    if grace:
+        metadata["deletionGracePeriodSeconds"] = 0
+        end = parse_time(metadata["deletionTimestamp"]) - timedelta(seconds=grace)
+        metadata["deletionTimestamp"] = format_time(end)
+    return {**old, "metadata": metadata} if metadata != old["metadata"] else None
 
 
 def _is_held_namespace(resource: Resource, obj: Object) -> bool:

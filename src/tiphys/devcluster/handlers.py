@@ -20,6 +20,7 @@ from tiphys.devcluster.conversion import convert
 from tiphys.devcluster.core import Core
 from tiphys.devcluster.decode import decode_body, decode_options, field_validation
 from tiphys.devcluster.deletion import Deleted, parse_delete_options
+from tiphys.devcluster.gojson import syntax_error
 from tiphys.devcluster.namespaces import finalize
 from tiphys.devcluster.negotiation import Query, object_form, patch_type
 from tiphys.devcluster.patches import PatchRequest
@@ -77,6 +78,10 @@ class WatchAnswer:
     error: ApiError | None = None  # sent as the only event: the version asked for is too old
 
 
+class PageNotFoundError(Exception):
+    """A path nobody knows: answered in plain text, as the real server's last handler does."""
+
+
 def not_found_path() -> NotFound:
     """404 of a path nothing is served at."""
     return NotFound("the server could not find the requested resource")
@@ -96,6 +101,8 @@ class Handlers:
         """The answer, once what it says is committed."""
         path = request.path
         resource = self._core.registry.lookup(path.group, path.version, path.plural)
+        if resource is None and path.group not in self._core.registry.groups():
+            raise PageNotFoundError
         if resource is None or (path.namespace and not resource.namespaced):
             raise not_found_path()
         if path.name and resource.namespaced and not path.namespace:
@@ -117,6 +124,8 @@ class Handlers:
             return await self._list(resource, request)
         if method == "POST":
             self._allow(resource, "create")
+            if resource.namespaced and not request.path.namespace:
+                raise _not_allowed()
             return await self._create(resource, request)
         if method == "DELETE":
             self._allow(resource, "deletecollection")
@@ -261,7 +270,7 @@ class Handlers:
         try:
             return PatchRequest(kind, orjson.loads(request.body), request.body)  # type: ignore[arg-type]
         except orjson.JSONDecodeError as exc:
-            raise BadRequest(f"error decoding patch: {exc}") from None
+            raise BadRequest(f"error decoding patch: {syntax_error(request.body) or exc}") from None
 
     async def _delete(self, resource: Resource, request: Request) -> Answer:
         options = parse_delete_options(
@@ -284,10 +293,10 @@ class Handlers:
 
     def _dry_run(self, request: Request) -> bool:
         asked = request.query.texts("dryRun")
-        for one in asked:
-            if one not in ("", "All"):
-                cause = apierrors.not_supported("dryRun", one, ("All",))
-                raise apierrors.invalid("CreateOptions", "meta.k8s.io", "", [cause])
+        if any(one not in ("", "All") for one in asked):
+            kind = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions"}
+            cause = apierrors.not_supported("dryRun", asked, ("All",))
+            raise apierrors.invalid(kind.get(request.method, "DeleteOptions"), "meta.k8s.io", "", [cause])
         return "All" in asked
 
     def _options(self, request: Request, validation: str, *, apply: bool = False) -> WriteOptions:
@@ -404,7 +413,8 @@ class Handlers:
         record = await fetch(self._core.store, pods, request.path.namespace, wanted)
         outcome = subresources.bind(self._core.writer, pods, record, binding, self._options(request, "Ignore"))
         await self._core.store.committed(outcome.rv)
-        return Answer(201, orjson.dumps({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}))
+        status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+        return Answer(201, orjson.dumps(status))
 
     async def _token(self, resource: Resource, request: Request) -> Answer:
         record = await fetch(self._core.store, resource, request.path.namespace, request.path.name)

@@ -1,4 +1,4 @@
-"""Accept, Content-Type and query parameters: what form of answer a client wants, and how Go clients spell booleans."""
+"""Accept, Content-Type and query parameters: what form of answer a client wants, and how options are spelt."""
 
 from __future__ import annotations
 
@@ -94,7 +94,8 @@ def object_form(accept: str) -> tuple[Form, bool]:
         # A Go client that reads nothing but protobuf: it still decodes JSON by the answer's Content-Type.
         return Form.FULL, False
     raise NotAcceptable(
-        "only the following media types are accepted: application/json, application/yaml", reason="NotAcceptable"
+        "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml,"
+        " application/vnd.kubernetes.protobuf"
     )
 
 
@@ -130,16 +131,14 @@ def body_type(content_type: str) -> str:
 def patch_type(content_type: str, *, custom: bool) -> str:
     """`json`, `merge`, `strategic` or `apply`. Raises UnsupportedMediaType; strategic does not exist for custom resources."""
     kind = PATCH_TYPES.get(content_type.partition(";")[0].strip().lower())
+    if kind is None and not custom:
+        raise UnsupportedMediaType("415: Unsupported Media Type")
     if kind is None or (custom and kind == "strategic"):
         known = [name for name, patch in PATCH_TYPES.items() if not (custom and patch == "strategic")]
         raise UnsupportedMediaType(
             "the body of the request was in an unknown format - accepted media types include: " + ", ".join(known)
         )
     return kind
-
-
-_TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
-_FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False", ""))
 
 
 class Query:
@@ -164,15 +163,12 @@ class Query:
         return self._lists.get(name, [])
 
     def flag(self, name: str) -> bool:
-        """A boolean as Go's ParseBool reads it; a bare name is true. Raises BadRequest on anything else."""
-        if name not in self._found:
-            return False
-        value = self._found[name]
-        if value in _TRUE or value == "":
-            return True
-        if value in _FALSE:
-            return False
-        raise BadRequest(f'strconv.ParseBool: parsing "{value}": invalid syntax')
+        """A boolean option: absent, `0` and `false` in any case are false, everything else is true.
+
+        Source: apimachinery pkg/runtime/conversion.go Convert_Slice_string_To_bool.
+        """
+        value = self._found.get(name)
+        return value is not None and value != "0" and value.lower() != "false"
 
     def number(self, name: str) -> int | None:
         """A whole number, None when absent. Raises BadRequest on anything else."""

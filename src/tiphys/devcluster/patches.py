@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import orjson
+
 from tiphys.apimachinery import jsonpatch, mergepatch, patchmeta, strategicmerge
 from tiphys.apimachinery.apierrors import ApiError, BadRequest, request_too_large
 from tiphys.apimachinery.names import GroupVersionKind
@@ -22,16 +24,29 @@ class PatchRequest:
     raw: bytes = b""
     duplicates: list[str] = field(default_factory=list)
 
-    def shown(self) -> str:
-        """The body as messages quote it."""
-        return self.raw.decode(errors="replace")
+    def shown(self, made: Object) -> str:
+        """What messages quote: a strategic patch itself, of the others the object they made."""
+        return _go_value(self.body) if self.kind == "strategic" else orjson.dumps(made).decode()
+
+
+def _go_value(value: Any) -> str:
+    """A value as Go's %v prints it: `map[a:1 b:[x y]]`."""
+    if isinstance(value, dict):
+        return "map[" + " ".join(f"{key}:{_go_value(value[key])}" for key in sorted(value)) + "]"
+    if isinstance(value, list):
+        return "[" + " ".join(_go_value(one) for one in value) + "]"
+    if value is None:
+        return "<nil>"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def patched(resource: Resource, live: Object, request: PatchRequest) -> Object:
     """The object a JSON, merge or strategic merge patch makes of `live`, which is not changed. Raises ApiError."""
     if request.kind == "json":
         if not isinstance(request.body, list):
-            raise BadRequest("json: cannot unmarshal object into Go value of type jsonpatch.Patch")
+            raise BadRequest(
+                "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp"
+            )
         if len(request.body) > jsonpatch.MAX_OPERATIONS:
             raise request_too_large(
                 f"The allowed maximum operations in a JSON patch is {jsonpatch.MAX_OPERATIONS}, got {len(request.body)}"

@@ -10,6 +10,7 @@ import orjson
 
 from tiphys.apimachinery import apierrors
 from tiphys.apimachinery.apierrors import BadRequest, Expired, forbidden_value
+from tiphys.devcluster.gojson import syntax_error
 from tiphys.devcluster.negotiation import Query
 from tiphys.devcluster.resources import Resource
 from tiphys.devcluster.selecting import Selection
@@ -62,6 +63,8 @@ class ListOptions:
                         "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
                     )
                 )
+                if match != "NotOlderThan":
+                    causes.append(apierrors.not_supported("resourceVersionMatch", match, ("NotOlderThan",)))
         else:
             if send is not None:
                 causes.append(forbidden_value("sendInitialEvents", "sendInitialEvents is forbidden for list"))
@@ -84,7 +87,7 @@ class ListOptions:
                         'resourceVersionMatch "exact" is forbidden for resourceVersion "0"',
                     )
                 )
-        if match not in _MATCHES:
+        if match not in _MATCHES and not watch:
             causes.append(apierrors.not_supported("resourceVersionMatch", match, ("Exact", "NotOlderThan", "")))
         if causes:
             raise apierrors.invalid("ListOptions", "meta.k8s.io", "", causes)
@@ -106,7 +109,8 @@ def parse_version(text: str) -> int:
         return 0
     if not (text.isascii() and text.isdigit()):
         raise BadRequest(
-            f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+            f'invalid resource version: resourceVersion: Invalid value: "{text}":'
+            f' strconv.ParseUint: parsing "{text}": invalid syntax'
         )
     return int(text)
 
@@ -169,10 +173,13 @@ def _encode_token(rv: int, key: str) -> str:
 
 
 def _decode_token(text: str) -> tuple[int, str]:
+    problem: str | None = None
     try:
-        token = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        problem = syntax_error(raw)
+        token = orjson.loads(raw)
         if token["v"] != "meta.k8s.io/v1":
             raise ValueError(f"server was unable to decode the continue token version {token['v']}")
         return int(token["rv"]), str(token["start"])
     except (binascii.Error, ValueError, KeyError, TypeError) as exc:
-        raise BadRequest(f"invalid continue token: continue key is not valid: {exc}") from None
+        raise BadRequest(f"invalid continue token: continue key is not valid: {problem or exc}") from None

@@ -38,7 +38,7 @@ def answer_review(kind: str, obj: Object, *, user: User, namespace: str, auth: A
             spec.get("nonResourceAttributes"),
             "exactly one of nonResourceAttributes or resourceAttributes must be specified",
         )
-        raise apierrors.invalid(kind, "authorization.k8s.io", "", [cause])
+        raise apierrors.invalid("", "authorization.k8s.io", "", [cause])
     if kind == "LocalSubjectAccessReview":
         asked = (spec.get("resourceAttributes") or {}).get("namespace", "")
         if asked != namespace:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from tiphys.apimachinery import goshapes
-from tiphys.apimachinery.apierrors import BadRequest, FieldCause
+from tiphys.apimachinery import apierrors, goshapes
+from tiphys.apimachinery.apierrors import BadRequest, FieldCause, invalid_value
 from tiphys.apimachinery.names import GroupVersionKind
 from tiphys.devcluster import admission, validation
 from tiphys.devcluster.addresses import Addresses, AddressPool
@@ -83,14 +83,12 @@ class Rules:
             ) from None
         return Decoded(found.obj, found.unknown)
 
-    def check_kind(self, resource: Resource, gvk: GroupVersionKind) -> None:
-        """A body that says it is of another kind or version. Raises BadRequest."""
-        if gvk.kind != resource.kind or gvk.group != resource.group:
-            raise BadRequest(
-                f"the object provided is unrecognized (must be of type {resource.kind}): no kind"
-                f' "{gvk.kind}" is registered for version "{gvk.api_version}"'
-            )
-        if gvk.version != resource.version:
+    def check_kind(self, resource: Resource, gvk: GroupVersionKind, name: str) -> None:
+        """A body of a custom resource that says it is of another kind or version. Raises Invalid, BadRequest."""
+        if gvk.kind != resource.kind:
+            cause = invalid_value("kind", gvk.kind, f"must be {resource.kind}")
+            raise apierrors.invalid(gvk.kind, gvk.group, name, [cause])
+        if (gvk.group, gvk.version) != (resource.group, resource.version):
             raise BadRequest(
                 f"the API version in the data ({gvk.api_version}) does not match the expected API version"
                 f" ({resource.api_version})"

@@ -87,10 +87,7 @@ def partial_object(obj: Object, version: str = "v1") -> dict[str, Any]:
 def build_row(resource: Resource, obj: Object, include: str, now: datetime) -> dict[str, Any]:
     """A TableRow; `include` is what the query's includeObject asks for: None, Metadata or Object."""
     row: dict[str, Any] = {"cells": cells_of(resource, obj, now)}
-    if include == "Object":
-        row["object"] = obj
-    elif include != "None":
-        row["object"] = partial_object(obj)
+    row["object"] = obj if include == "Object" else None if include == "None" else partial_object(obj)
     return row
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tiphys.apimachinery import apierrors
-from tiphys.apimachinery.apierrors import BadRequest, InternalError, invalid_value
+from tiphys.apimachinery.apierrors import ApiError, BadRequest, invalid_value
 from tiphys.devcluster import objectmeta
 from tiphys.devcluster.conversion import convert
 from tiphys.devcluster.deletion import finish_if_due
@@ -44,6 +44,9 @@ _VERSION_REQUIRED = frozenset(
         "validatingadmissionpolicies.admissionregistration.k8s.io",
     )
 )
+
+
+_OTHER_NAMESPACE = "the namespace of the provided object does not match the namespace sent on the request"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,7 @@ class Writer:
         metadata = _metadata(obj)
         self._check_namespace(resource, namespace, metadata)
         if metadata.get("resourceVersion"):
-            raise InternalError("resourceVersion should not be set on objects to be created")
+            raise ApiError("resourceVersion should not be set on objects to be created")
         self._check_parent(resource, namespace, metadata.get("name") or "")
         self.rules.default(resource, obj)
         now = format_time(self.clock.now())
@@ -146,7 +149,7 @@ class Writer:
         if resource.namespaced and not namespace:
             raise BadRequest("an empty namespace may not be set during creation")
         if given and given != namespace:
-            raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
+            raise BadRequest(_OTHER_NAMESPACE)
 
     def _check_parent(self, resource: Resource, namespace: str, name: str) -> None:
         """The namespace exists and takes new content."""
@@ -197,11 +200,13 @@ class Writer:
                 resource.plural,
                 resource.group,
                 name,
-                f"Precondition failed: UID in precondition: {uid}, UID in object meta: {record.uid}",
+                f"StorageError: invalid object, Code: 4, Key: {_storage_key(resource, record)}, ResourceVersion: 0,"
+                f" AdditionalErrorMsg: Precondition failed: UID in precondition: {uid},"
+                f" UID in object meta: {record.uid}",
             )
         if not metadata.get("resourceVersion") and subresource == "" and self._needs_version(resource):
             cause = invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
-            raise apierrors.invalid(resource.kind, resource.group, name, [cause])
+            raise apierrors.invalid(resource.plural, resource.group, name, [cause])
         return self.update(resource, record, lambda live: obj, options, subresource=subresource, warnings=warnings)
 
     def _needs_version(self, resource: Resource) -> bool:
@@ -229,6 +234,11 @@ class Writer:
             raw = patched(resource, live, request)
             obj, found = self._ingest(resource, raw, options, request)
             warnings.extend(found)
+            metadata = obj["metadata"]
+            if metadata.get("name") != name:
+                raise _wrong_name(metadata.get("name"), name)
+            if resource.namespaced and metadata.get("namespace") != namespace:
+                raise BadRequest(_OTHER_NAMESPACE)
             return obj
 
         return self.update(resource, record, make, options, subresource=subresource, warnings=warnings)
@@ -244,7 +254,7 @@ class Writer:
         subresource: str,
     ) -> Outcome:
         config = self._applied_config(resource, namespace, name, request)
-        _, warnings = self._ingest(resource, config, options, request)
+        warnings: list[str] = []
         now = format_time(self.clock.now())
 
         def merged(live: Object | None) -> Object:
@@ -285,20 +295,14 @@ class Writer:
             raise BadRequest("error decoding YAML: the body is not an object")
         metadata = config.get("metadata")
         metadata = dict(metadata) if isinstance(metadata, dict) else {}
-        if (config.get("apiVersion") or "") != resource.api_version or config.get("kind") != resource.kind:
-            raise BadRequest(
-                f"invalid object type: expected {resource.api_version}, Kind={resource.kind},"
-                f" got {config.get('apiVersion') or ''}, Kind={config.get('kind') or ''}"
-            )
-        if metadata.get("managedFields"):
-            raise BadRequest("metadata.managedFields must be nil")
+        if config.get("kind") != resource.kind:
+            group, _, version = str(config.get("apiVersion") or "").rpartition("/")
+            raise BadRequest(f"invalid object type: {group}/{version}, Kind={config.get('kind') or ''}")
         if (given := metadata.get("name")) and given != name:
             raise _wrong_name(given, name)
-        metadata["name"] = name
         if resource.namespaced:
             self._check_namespace(resource, namespace, metadata)
-            metadata["namespace"] = namespace
-        return {**config, "metadata": metadata}
+        return config
 
     def update(
         self,
@@ -332,7 +336,12 @@ class Writer:
         if not tracked:
             new = self.ownership.track(resource, live, new, manager=options.manager, subresource=subresource, now=now)
         causes = objectmeta.metadata_changes(new, live)
+        status = new.get("status")
         self.rules.prepare_update(resource, live, new, subresource, now=now)
+        if subresource == "binding":
+            # A Pod that is put on a node is told so in its status, and that is no change of its spec by anyone.
+            new["status"] = status
+            new["metadata"]["generation"] = live["metadata"]["generation"]
         causes += self.rules.validate(resource, new, live, subresource)
         if causes:
             raise apierrors.invalid(resource.kind, resource.group, name, causes)
@@ -378,7 +387,11 @@ class Writer:
         self, resource: Resource, raw: Object, options: WriteOptions, request: PatchRequest
     ) -> tuple[Object, list[str]]:
         """What a patch made, as an object of the resource, and warnings about fields it does not have."""
-        decoded = self.rules.decode(resource, raw)
+        try:
+            decoded = self.rules.decode(resource, raw)
+        except BadRequest as exc:
+            said = exc.message.partition(" cannot be handled as a ")[2].partition(": ")[2] or exc.message
+            raise apierrors.invalid("", "", "", [invalid_value("patch", request.shown(raw), said)]) from None
         obj = decoded.obj
         _metadata(obj)
         problems = [f'duplicate field "{path}"' for path in request.duplicates]
@@ -387,9 +400,7 @@ class Writer:
             return obj, []
         if options.field_validation == "Strict":
             said = "strict decoding error: " + ", ".join(problems)
-            if request.kind == "apply":
-                raise BadRequest(f"error strict decoding YAML: {said}" if request.duplicates else said)
-            raise apierrors.invalid("", "", "", [invalid_value("patch", request.shown(), said)])
+            raise apierrors.invalid("", "", "", [invalid_value("patch", request.shown(raw), said)])
         return obj, problems
 
 
@@ -405,9 +416,13 @@ def _key(resource: Resource, namespace: str, name: str) -> str:
     return f"{namespace}/{name}" if resource.namespaced else "/" + name
 
 
+def _storage_key(resource: Resource, record: Record) -> str:
+    """Where the real server would keep the object; it says so in a few messages."""
+    group = f"{resource.group}/" if resource.group and resource.custom is not None else ""
+    return f"/registry/{group}{resource.plural}/{record.key.lstrip('/')}"
+
+
 def _wrong_name(given: object, expected: str) -> BadRequest:
-    return BadRequest(
-        f"the name of the object ({given or ''}) does not match the name on the URL ({expected})"
-        if given
-        else f"the name of the object ( based on URL) was undeterminable: name must be provided ({expected})"
-    )
+    if not given:
+        return BadRequest(f"the name of the object ({expected} based on URL) was undeterminable: name must be provided")
+    return BadRequest(f"the name of the object ({given}) does not match the name on the URL ({expected})")

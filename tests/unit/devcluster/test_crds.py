@@ -8,6 +8,7 @@ from tests.support.incluster import incluster, quiet
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 FOOS = "/apis/x.io/v1/namespaces/default/foos"
+FOO = {"apiVersion": "x.io/v1", "kind": "Foo"}
 APPLY = "application/apply-patch+yaml"
 
 SCHEMA: dict[str, Any] = {
@@ -69,9 +70,13 @@ async def test_a_definition_is_established_with_its_names() -> None:
 async def test_objects_are_pruned_defaulted_and_validated() -> None:
     async with incluster() as client:
         await client.create(DEFINITIONS, definition())
-        made = await client.create(FOOS, {"metadata": {"name": "a"}, "spec": {"bad": 1}, "status": {"x": 1}})
-        strict = await client.request("POST", f"{FOOS}?fieldValidation=Strict", {"metadata": {"name": "b"}, "nope": 1})
-        invalid = await client.request("POST", FOOS, {"metadata": {"name": "b"}, "spec": {"replicas": 0, "title": 1}})
+        made = await client.create(FOOS, {**FOO, "metadata": {"name": "a"}, "spec": {"bad": 1}, "status": {"x": 1}})
+        strict = await client.request(
+            "POST", f"{FOOS}?fieldValidation=Strict", {**FOO, "metadata": {"name": "b"}, "nope": 1}
+        )
+        invalid = await client.request(
+            "POST", FOOS, {**FOO, "metadata": {"name": "b"}, "spec": {"replicas": 0, "title": 1}}
+        )
 
     assert made["spec"] == {"replicas": 3}
     assert "status" not in made
@@ -88,7 +93,7 @@ async def test_objects_are_pruned_defaulted_and_validated() -> None:
 async def test_status_and_spec_are_written_apart() -> None:
     async with incluster() as client:
         await client.create(DEFINITIONS, definition())
-        await client.create(FOOS, {"metadata": {"name": "a"}})
+        await client.create(FOOS, {**FOO, "metadata": {"name": "a"}})
         spec = (await client.patch(f"{FOOS}/a", {"spec": {"replicas": 4}, "status": {"replicas": 9}})).json
         status = (await client.patch(f"{FOOS}/a/status", {"spec": {"replicas": 5}, "status": {"replicas": 2}})).json
         scale = (await client.patch(f"{FOOS}/a/scale", {"spec": {"replicas": 6}})).json
@@ -116,7 +121,7 @@ async def test_versions_differ_in_their_name_only() -> None:
     both["spec"]["versions"].append({**both["spec"]["versions"][0], "name": "v2", "storage": False})
     async with incluster() as client:
         await client.create(DEFINITIONS, both)
-        await client.create(FOOS, {"metadata": {"name": "a"}})
+        await client.create(FOOS, {**FOO, "metadata": {"name": "a"}})
         new = await client.get(FOOS.replace("/v1/", "/v2/") + "/a")
         listed = await client.get(FOOS.replace("/v1/", "/v2/"))
         await client.patch(FOOS.replace("/v1/", "/v2/") + "/a", {"spec": {"title": "t"}})
@@ -130,7 +135,7 @@ async def test_versions_differ_in_their_name_only() -> None:
 async def test_a_definition_goes_after_its_objects() -> None:
     async with incluster() as client:
         await client.create(DEFINITIONS, definition())
-        await client.create(FOOS, {"metadata": {"name": "a", "finalizers": ["x.io/f"]}})
+        await client.create(FOOS, {**FOO, "metadata": {"name": "a", "finalizers": ["x.io/f"]}})
         deleted = await client.request("DELETE", f"{DEFINITIONS}/foos.x.io")
         await quiet(client.core)
         during = await client.get(f"{FOOS}/a")
@@ -163,7 +168,7 @@ async def test_printer_columns_find_values_by_path() -> None:
     ]
     async with incluster() as client:
         await client.create(DEFINITIONS, definition(additionalPrinterColumns=columns))
-        await client.create(FOOS, {"metadata": {"name": "a"}, "spec": {}})
+        await client.create(FOOS, {**FOO, "metadata": {"name": "a"}, "spec": {}})
         await client.patch(f"{FOOS}/a/status", {"status": {"conditions": [{"type": "Ready", "status": "True"}]}})
         await client.clock.advance(90)
         table = await client.get(FOOS, accept="application/json;as=Table;v=v1;g=meta.k8s.io")
@@ -176,6 +181,6 @@ async def test_rules_that_are_not_evaluated_are_said_to_be() -> None:
     schema = {**SCHEMA, "x-kubernetes-validations": [{"rule": "true"}]}
     async with incluster() as client:
         await client.create(DEFINITIONS, definition(schema={"openAPIV3Schema": schema}))
-        reply = await client.request("POST", FOOS, {"metadata": {"name": "a"}})
+        reply = await client.request("POST", FOOS, {**FOO, "metadata": {"name": "a"}})
 
     assert "did not evaluate the x-kubernetes-validations" in reply.header("warning")[0]

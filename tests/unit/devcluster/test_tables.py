@@ -245,7 +245,7 @@ async def test_rows_carry_metadata_unless_something_else_is_asked_for() -> None:
         )
 
     assert partial["rows"][0]["object"]["kind"] == "PartialObjectMetadata"
-    assert "object" not in nothing["rows"][0]
+    assert nothing["rows"][0]["object"] is None
     assert whole["rows"][0]["object"]["kind"] == "ConfigMap"
     assert metadata["kind"] == "PartialObjectMetadataList"
     assert set(metadata["items"][0]) == {"kind", "apiVersion", "metadata"}
