@@ -6,12 +6,11 @@ Differs: one slice for a Service, IPv4 only; no annotation with the time of the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from tiphys.apimachinery import meta
 from tiphys.apimachinery.apierrors import AlreadyExists
-from tiphys.apimachinery.selector import selector_of_labels
 from tiphys.devcluster.workloads import pods as podlib
 from tiphys.devcluster.workloads.fields import (
     Json,
@@ -53,10 +52,10 @@ class Endpoints(Controller):
             return
         pod = new if new is not None else old
         assert pod is not None
-        labels = [meta.labels(one) for one in (old, new) if one is not None]
+        faces = [one for one in (old, new) if one is not None]
         for service in self._services.in_namespace(meta.namespace(pod)):
             selector = spec_of(service).get("selector")
-            if selector and any(all(row.get(k) == v for k, v in selector.items()) for row in labels):
+            if selector and any(_selects(selector, one) for one in faces):
                 self.queue.add((meta.namespace(service), meta.name(service)))
 
     async def reconcile(self, key: Key) -> Result:
@@ -69,11 +68,10 @@ class Endpoints(Controller):
         spec = spec_of(service)
         if not spec.get("selector") or spec.get("type") == "ExternalName" or meta.is_deleting(service):
             return Done()
-        selector = selector_of_labels(spec["selector"])
         pods = [
             pod
             for pod in self._pods.in_namespace(key[0])
-            if status_of(pod).get("podIP") and not podlib.is_finished(pod) and selector.matches(meta.labels(pod))
+            if _selects(spec["selector"], pod) and status_of(pod).get("podIP") and not podlib.is_finished(pod)
         ]
         pods.sort(key=lambda pod: (str(status_of(pod).get("podIP")), meta.name(pod)))
         if not await self._put_slice(service, pods[:MAX_ENDPOINTS]):
@@ -137,6 +135,11 @@ class Endpoints(Controller):
         if change := merge_patch(now, body):
             await self.world.patch(resource, held, change)
         return True
+
+
+def _selects(selector: Mapping[str, str], pod: Obj) -> bool:
+    labels = pod["metadata"].get("labels") or {}
+    return selector.items() <= labels.items()
 
 
 def _face(pod: Obj) -> tuple[Any, ...]:

@@ -25,12 +25,16 @@ def key_of(obj: Obj) -> Key:
 def spec_of(obj: Obj) -> Obj:
     """`spec`, empty when there is none."""
     found = obj.get("spec")
+    if type(found) is dict:  # nearly always; the test for any Mapping costs ten times as much
+        return found
     return found if isinstance(found, Mapping) else _EMPTY
 
 
 def status_of(obj: Obj) -> Obj:
     """`status`, empty when there is none."""
     found = obj.get("status")
+    if type(found) is dict:  # nearly always; the test for any Mapping costs ten times as much
+        return found
     return found if isinstance(found, Mapping) else _EMPTY
 
 

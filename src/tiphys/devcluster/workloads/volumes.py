@@ -87,10 +87,10 @@ class Volumes(Controller):
     async def _reconcile_claim(self, key: Key) -> None:
         claim = self._claims.get(key)
         if claim is None:
-            for volume in self._volumes.all():
-                reference = spec_of(volume).get("claimRef") or {}
+            for one in self._volumes.all():
+                reference = spec_of(one).get("claimRef") or {}
                 if (reference.get("namespace"), reference.get("name")) == key:
-                    self.queue.add(("", meta.name(volume)))
+                    self.queue.add(("", meta.name(one)))
             return
         if meta.is_deleting(claim):
             if self._bind and CLAIM_FINALIZER in meta.finalizers(claim) and not self._is_used(claim):
