@@ -13,11 +13,11 @@ from tiphys.controllers.clusters import ClusterSession
 from tiphys.engine.diff.compare import same_content
 from tiphys.engine.health.assess import Override
 from tiphys.engine.reconcile import Fetch, Memory, Render, Undecided, compare_with_live, desired
-from tiphys.engine.states import Comparison, StageError, TargetState
+from tiphys.engine.states import Comparison, StageError, Target, TargetState
 from tiphys.engine.sync.apply import FIELD_MANAGER
 from tiphys.engine.target.build import Placement
 from tiphys.engine.target.tracking import Mark, TrackingMethod
-from tiphys.kube.client import MERGE, STRATEGIC
+from tiphys.kube.client import MERGE, STRATEGIC, ApiResource
 from tiphys.kube.transport import ClusterUnreachable
 from tiphys.model.application import Application, ApplicationSpec
 from tiphys.model.appproject import AppProject
@@ -40,6 +40,7 @@ class Compared:
     memory: Memory = field(default_factory=Memory)
     comparison: Comparison | None = None
     render_keys: tuple[str, ...] = ()
+    rules: tuple[Any, ...] = ()  # what besides target and live state decides a verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,8 @@ async def compare_target(context: Context, state: Compared, target: TargetState)
     unknown = await session.live.require(kinds)
     permit = Permissions(context.project, context.destination)
     ignored = ignored_fields(context)
-    for _round in range(2):
+    rules = (app.spec.ignore_differences, app.spec.policy.sync_options, context.settings.overrides)
+    for _round in range(3):  # read in another version, ask for a dry-run, then all is known
         comparison, undecided = compare_with_live(
             target,
             session.index,
@@ -154,6 +156,9 @@ async def compare_target(context: Context, state: Compared, target: TargetState)
             ignored=ignored,
             override=context.override,
             exempt=frozenset({ResourceKey("", "Namespace", "", context.destination.namespace)}),
+            options=app.spec.policy.sync_options,
+            rules=rules,
+            owner=f"{app.namespace}/{app.name}",
         )
         if not undecided:
             break
@@ -164,27 +169,41 @@ async def compare_target(context: Context, state: Compared, target: TargetState)
 
 async def _decide(context: Context, memory: Memory, doubt: Undecided) -> None:
     """Ask the API server whether the apply would change the object; the answer holds for these two versions."""
-    live, target = doubt.live, doubt.target
-    at = (target.digest, live.uid, live.resource_version)
+    live, target, difference = doubt.live, doubt.target, doubt.difference
     resource = await context.session.discovery.lookup(target.key.group_kind, target.version)
-    if resource is None or doubt.difference.patch is None:
+    if difference is None:
+        if resource is not None:
+            await _read_in_version(context, memory, target, resource)
+        return
+    at = (target.digest, live.uid, live.resource_version)
+    if resource is None or difference.patch is None:
         memory.noise[at] = False
         return
+    seen = memory.translated[target.key] if live.version != target.version else live
     try:
         answer = await context.session.client.patch(
             resource,
             target.key.name,
-            doubt.difference.patch,
+            difference.patch,
             target.key.namespace,
-            content_type=STRATEGIC if doubt.difference.strategic else MERGE,
+            content_type=STRATEGIC if difference.strategic else MERGE,
             field_manager=FIELD_MANAGER,
             dry_run=True,
         )
-        memory.noise[at] = same_content(answer, live.manifest)
+        memory.noise[at] = same_content(answer, seen.manifest)
     except (ApiError, ClusterUnreachable):
         memory.noise[at] = False  # an apply will say what is wrong, in the server's own words
     if len(memory.noise) > 4096:
         memory.noise.pop(next(iter(memory.noise)))
+
+
+async def _read_in_version(context: Context, memory: Memory, target: Target, resource: ApiResource) -> None:
+    """The live object as the version that Git writes shows it; without it the object stays OutOfSync, and an apply says why."""
+    try:
+        answer = await context.session.client.get(resource, target.key.name, target.key.namespace)
+    except (ApiError, ClusterUnreachable):
+        return
+    memory.translated[target.key] = context.session.index.row(answer)
 
 
 def ignored_fields(context: Context) -> Callable[[ResourceKey], Sequence[str]]:

@@ -17,7 +17,7 @@ from tiphys.apimachinery.names import GroupKind, ResourceKey
 from tiphys.engine.diff.compare import Difference, compare, with_last_applied
 from tiphys.engine.health.aggregate import Part, aggregate
 from tiphys.engine.health.assess import Override, assess
-from tiphys.engine.live.index import LiveIndex
+from tiphys.engine.live.index import LiveIndex, is_newer
 from tiphys.engine.states import (
     Comparison,
     Drift,
@@ -35,12 +35,14 @@ from tiphys.engine.target.build import Permit, Placement, Scope, build_target
 from tiphys.model.annotations import (
     annotations_of,
     compare_options,
+    effective_option,
     ignores_healthcheck,
     is_hook,
     sync_options,
     sync_wave,
 )
 from tiphys.model.source import ApplicationSource
+from tiphys.model.statuses import ConditionType
 
 Fetch = Callable[[ApplicationSource], Awaitable[Snapshot]]
 Render = Callable[[Snapshot, ApplicationSource], Awaitable[Rendered]]
@@ -70,21 +72,28 @@ async def desired(
 class Memory:
     """What one Application's comparisons remember, so that a change costs what changed.
 
-    A verdict stands while neither the target's digest nor the live resourceVersion moved. `noise` holds the
-    (target digest, uid, resourceVersion) for which the API server itself said that an apply changes nothing.
+    A verdict stands while neither the target's digest nor the live resourceVersion moved, nor the `rules` it was made with.
+    `noise` holds the (target digest, uid, resourceVersion) for which the API server itself said that an apply changes
+    nothing. `translated` holds live objects in the version that Git writes, when another one is watched.
     """
 
     verdicts: dict[ResourceKey, tuple[str, str, ResourceVerdict]] = field(default_factory=dict)
     noise: dict[tuple[str, str, str], bool] = field(default_factory=dict)
+    translated: dict[ResourceKey, Live] = field(default_factory=dict)
+    rules: object = None
 
 
 @dataclass(frozen=True, slots=True)
 class Undecided:
-    """A difference that may be the API server's own defaulting; a dry-run of the apply decides."""
+    """A difference only the API server can judge.
+
+    With a `difference` it may be the server's own defaulting: a dry-run of the apply decides. Without one the live object
+    is known in another version than the target's: it is to be read in that version into `Memory.translated`.
+    """
 
     target: Target
     live: Live
-    difference: Difference
+    difference: Difference | None
 
 
 def compare_with_live(
@@ -98,16 +107,31 @@ def compare_with_live(
     ignored: Pointers = lambda _key: (),
     override: Override | None = None,
     exempt: frozenset[ResourceKey] = frozenset(),
+    options: Sequence[str] = (),
+    rules: object = None,
+    owner: str = "",
 ) -> tuple[Comparison, list[Undecided]]:
-    """Git against cluster. `unknown` are the kinds that could not be listed, with the reason; `exempt` is never pruned."""
+    """Git against cluster. `unknown` are the kinds that could not be listed, with the reason; `exempt` is never pruned.
+
+    `options` are the Application's sync options. `rules` stands for everything besides objects that verdicts depend on,
+    those and the ignored differences: when it changes, none that is remembered counts. `owner` is the Application's
+    qualified name, for messages.
+    """
+    if memory.rules != rules:
+        memory.verdicts, memory.rules = {}, rules
     verdicts: dict[ResourceKey, ResourceVerdict] = {}
     undecided: list[Undecided] = []
+    conditions = list(target.conditions)
     fresh: dict[ResourceKey, tuple[str, str, ResourceVerdict]] = {}
     for key, wanted in target.resources.items():
         live = index.get(key)
         version = live.resource_version if live is not None else ""
         known = memory.verdicts.get(key)
-        if known is not None and known[0] == wanted.digest and known[1] == version and key.group_kind not in unknown:
+        if live is not None and live.instance not in ("", instance):
+            text = f"{key.kind}/{key.name} is part of applications {owner or instance} and {live.instance}"
+            conditions.append((ConditionType.SHARED_RESOURCE_WARNING, text))
+        doubtful = key in target.denied or key.group_kind in unknown
+        if known is not None and known[0] == wanted.digest and known[1] == version and not doubtful:
             fresh[key] = known
             verdicts[key] = known[2]
             continue
@@ -128,14 +152,14 @@ def compare_with_live(
             fresh[row.key] = known
             verdicts[row.key] = known[2]
             continue
-        extra = _extra(row, override)
+        extra = _extra(row, options, override)
         if extra is None:
             continue
         fresh[row.key] = ("", row.resource_version, extra)
         verdicts[row.key] = extra
     memory.verdicts = fresh
     parts = (Part(k, v.drift.live is not None, v.health, v.hook, _health_ignored(v)) for k, v in verdicts.items())
-    return Comparison(target, verdicts, aggregate(parts), _sync_status(verdicts), target.conditions), undecided
+    return Comparison(target, verdicts, aggregate(parts), _sync_status(verdicts), tuple(conditions)), undecided
 
 
 def _verdict(
@@ -155,6 +179,16 @@ def _verdict(
         return ResourceVerdict(Drift(key, DriftKind.MISSING, wanted, None, "", wanted.wave), None), None
     manifest = live.manifest
     health = assess(manifest, override)
+    if live.version != wanted.version:
+        read = memory.translated.get(key)
+        if (
+            read is None
+            or (read.version, read.uid) != (wanted.version, live.uid)
+            or is_newer(live.resource_version, read.resource_version)
+        ):
+            drift = Drift(key, DriftKind.MODIFIED, wanted, live, "", wanted.wave)
+            return ResourceVerdict(drift, health), Undecided(wanted, live, None)
+        manifest = read.manifest
     difference = compare(wanted.manifest, manifest, ignored=ignored(key))
     kind, doubt = DriftKind.SAME, None
     if difference.modified:
@@ -168,13 +202,17 @@ def _verdict(
     return ResourceVerdict(Drift(key, kind, wanted, live, "", wanted.wave), health), doubt
 
 
-def _extra(row: Live, override: Override | None) -> ResourceVerdict | None:
-    """A tracked live object that Git does not declare; hook objects are not held against the Application."""
+def _extra(row: Live, app_options: Sequence[str], override: Override | None) -> ResourceVerdict | None:
+    """A tracked live object that Git does not declare; hook objects are not held against the Application.
+
+    What the live object says wins over the Application's options. One that asks for a confirmation is not pruned: there
+    is no way to give it yet.
+    """
     manifest = row.manifest
     annotations = annotations_of(manifest)
     if is_hook(annotations):
         return None
-    options = sync_options(annotations)
+    own = sync_options(annotations)
     drift = Drift(
         row.key,
         DriftKind.EXTRA,
@@ -182,9 +220,9 @@ def _extra(row: Live, override: Override | None) -> ResourceVerdict | None:
         row,
         "",
         sync_wave(annotations),
-        prune_disabled="Prune=false" in options,
+        prune_disabled=effective_option(own, app_options, "Prune") in ("false", "confirm"),
         ignore_extraneous="IgnoreExtraneous" in compare_options(annotations),
-        prune_last="PruneLast=true" in options,
+        prune_last="PruneLast=true" in own,
     )
     return ResourceVerdict(drift, assess(manifest, override))
 

@@ -11,6 +11,7 @@ somebody set on the cluster is drift to everybody but the comparison of two trim
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,8 @@ Object = Mapping[str, Any]
 
 # Set by the server or by other writers; never part of what Git declares.
 _SERVER_FIELDS = ("creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid")
+_SECRET = GroupVersionKind("", "v1", "Secret")
+_CLUSTER_ROLE = GroupVersionKind("rbac.authorization.k8s.io", "v1", "ClusterRole")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class Difference:
     patch: dict[str, Any] | None
     strategic: bool  # the patch is a strategic merge patch; otherwise a JSON merge patch
     predicted: dict[str, Any] | None = None
-    declared: bool = False  # what we last applied is what Git declares: live itself was changed, or the server defaults
+    declared: bool = False  # nothing else was applied since: live itself was changed, or the server defaults
 
 
 def last_applied_text(manifest: Object) -> str:
@@ -70,15 +73,16 @@ def compare(target: Object, live: Object, *, ignored: Sequence[str] = ()) -> Dif
     """How `live` differs from `target`. `ignored` are JSON pointers whose difference does not count."""
     gvk = gvk_of(target)
     schema = builtin().schema(gvk)
-    modified = with_last_applied(target)
-    original = _last_applied(live)
+    annotated = with_last_applied(target)
+    modified = declared_content(annotated, gvk)
+    original = declared_content(_last_applied(live), gvk)
     if schema is not None:
         patch = strategicmerge.create_three_way(original, modified, live, schema)
     else:
         patch = mergepatch.create_three_way(original, modified, live)
     if not patch:
         return Difference(False, None, schema is not None)
-    declared = _annotation(live) == _annotation(modified)
+    declared = _annotation(live) in ("", _annotation(annotated))
     if schema is not None:
         predicted = strategicmerge.apply(live, patch, schema)
     else:
@@ -87,6 +91,37 @@ def compare(target: Object, live: Object, *, ignored: Sequence[str] = ()) -> Dif
     for pointer in ignored:
         left, right = without_pointer(left, pointer), without_pointer(right, pointer)
     return Difference(left != right, patch, schema is not None, predicted=left, declared=declared)
+
+
+def declared_content(manifest: Object, gvk: GroupVersionKind) -> dict[str, Any]:
+    """What a manifest declares, where its kind has two ways to say it or says nothing.
+
+    A Secret's stringData becomes data, so that a key that Git no longer has is taken out of data. Empty rules of an
+    aggregated ClusterRole are left out: the control plane fills them.
+
+    Source: compat 3.2 step 4.
+    Differs: empty rules of an aggregated ClusterRole are no drift without `ignoreAggregatedRoles` too, because an apply
+    of them never lasts.
+    """
+    if gvk == _SECRET:
+        return _without_string_data(manifest)
+    if gvk == _CLUSTER_ROLE and manifest.get("aggregationRule") and not manifest.get("rules"):
+        return {k: v for k, v in manifest.items() if k != "rules"}
+    return dict(manifest)
+
+
+def _without_string_data(secret: Object) -> dict[str, Any]:
+    found = dict(secret)
+    plain, data = found.pop("stringData", None), found.get("data")
+    if isinstance(data, Mapping) and None in data.values():
+        data = found["data"] = {k: "" if v is None else v for k, v in data.items()}
+    if not isinstance(plain, Mapping) or not all(isinstance(v, str) for v in plain.values()):
+        # Nothing to fold, or something the API server will refuse in its own words.
+        return found if not plain else dict(secret)
+    if plain:
+        encoded = {k: base64.b64encode(v.encode()).decode() for k, v in plain.items()}
+        found["data"] = {**(data if isinstance(data, Mapping) else {}), **encoded}
+    return found
 
 
 def same_content(left: Object, right: Object) -> bool:

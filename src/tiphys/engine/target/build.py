@@ -14,7 +14,7 @@ import orjson
 from tiphys.apimachinery.names import GroupKind, ResourceKey
 from tiphys.apimachinery.yamljson import canonical_json, digest
 from tiphys.engine.states import Rendered, RenderedObject, Target, TargetState
-from tiphys.engine.target.tracking import Mark, mark
+from tiphys.engine.target.tracking import CRD_KIND, Mark, mark
 from tiphys.model.annotations import annotations_of, is_hook, is_ignored, is_skipped, sync_options, sync_wave
 from tiphys.model.statuses import ConditionType
 from tiphys.policy.unsupported import unsupported_options
@@ -55,6 +55,7 @@ def build_target(
     the last wins and a warning says so.
     """
     context = placement.fingerprint
+    scope = _with_own_kinds(rendered, scope)
     known = previous.source_digests if previous is not None and previous.context == context else {}
     resources: dict[ResourceKey, Target] = {}
     hooks: list[Target] = []
@@ -98,6 +99,27 @@ def build_target(
         denied=denied,
         source_digests=by_digest,
     )
+
+
+def _with_own_kinds(rendered: Sequence[Rendered], served: Scope) -> Scope:
+    """The cluster's answer, else that of the CRDs among the rendered objects: an object of such a kind must neither get a
+    namespace that it cannot have nor pass the project's rules as what it is not."""
+    own: dict[GroupKind, bool] = {}
+    for source in rendered:
+        for item in source.objects:
+            if item.gvk.group_kind == CRD_KIND:
+                spec = orjson.loads(item.json).get("spec") or {}
+                kind = (spec.get("names") or {}).get("kind")
+                if kind and spec.get("scope") in ("Namespaced", "Cluster"):
+                    own[GroupKind(str(spec.get("group") or ""), str(kind))] = spec["scope"] == "Namespaced"
+    if not own:
+        return served
+
+    def scope(kind: GroupKind, version: str) -> bool | None:
+        found = served(kind, version)
+        return own.get(kind) if found is None else found
+
+    return scope
 
 
 def _namespace(item: RenderedObject, placement: Placement, namespaced: bool | None) -> str:
