@@ -186,7 +186,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        command = [sys.executable, "-m", "tiphys", "devcluster", "--home", folder, "--port", "0"]
+        command = [sys.executable, "-m", "tiphys", "devcluster", "--home", folder, "--port", "0", "--no-simulation"]
         if not options.disk:
             command.append("--in-memory")
         start = time.monotonic()
