@@ -36,6 +36,7 @@ class DaemonSets(Controller):
         found = self._sets.get(key)
         if found is None:
             return Done()
+        await self.adopt(PODS, found, DAEMONSETS)
         update = await revisions.newest(self.world, DAEMONSETS, found, self._revisions.owned_by(found))
         wanted = 1 if self._wants_node(found) else 0
         if not meta.is_deleting(found):

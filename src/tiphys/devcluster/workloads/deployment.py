@@ -82,6 +82,7 @@ class Deployments(Controller):
             return Done()
         if not (spec_of(found).get("selector") or {}):
             return Done()
+        await self.adopt(REPLICASETS, found, DEPLOYMENTS)
         owned = sorted(self._sets.owned_by(found), key=steps.age_rank)
         conditions = Conditions(found, self.world.now())
         sets = _find(found, owned)

@@ -105,12 +105,14 @@ def merge_patch(old: Obj, new: Obj) -> Json:
 
 
 def _same(one: Any, other: Any) -> bool:
+    if one == other:  # the usual case, without a walk; 1, 1.0 and true in the same place do not occur
+        return True
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         names = one.keys() | other.keys()
         return all(_same(one.get(name), other.get(name)) for name in names)
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(_same(a, b) for a, b in zip(one, other, strict=True))
-    return bool(one == other) and type(one) is type(other)
+    return False
 
 
 def same(one: Any, other: Any) -> bool:

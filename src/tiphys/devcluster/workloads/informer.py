@@ -36,6 +36,7 @@ class Informer:
         self._objects: dict[Key, Obj] = {}
         self._namespaces: dict[str, dict[Key, None]] = {}
         self._owned: dict[str, dict[Key, None]] = {}
+        self._orphans: dict[str, dict[Key, None]] = {}
         self._handlers: list[Handler] = []
         self._seen = 0  # newest version the watch has delivered
 
@@ -56,6 +57,10 @@ class Informer:
     def owned_by(self, owner: Obj) -> list[Obj]:
         """Objects whose controller is `owner`."""
         return [self._objects[key] for key in self._owned.get(meta.uid(owner), ())]
+
+    def orphans(self, namespace: str) -> list[Obj]:
+        """Objects of a namespace that no controller owns."""
+        return [self._objects[key] for key in self._orphans.get(namespace, ())]
 
     def subscribe(self, handler: Handler) -> None:
         """Tell `handler` (old, new) of every change; old is None for a new object, new is None for one that is gone."""
@@ -117,7 +122,8 @@ class Informer:
                 why = error.message
             failures += 1
             delay = RELIST.delay_s(failures)
-            self._log.debug("listing again", why=why, after_s=delay)
+            if failures == 1:  # said once for an outage, however long it is
+                self._log.warning("the cluster cannot be followed; trying again", why=why)
             await self._clock.sleep(delay)
 
     def _take(self, kind: str, obj: Obj) -> None:
@@ -157,6 +163,8 @@ class Informer:
         owner = meta.controller_of(obj)
         if owner is not None:
             self._owned.setdefault(str(owner.get("uid")), {})[key] = None
+        else:
+            self._orphans.setdefault(key[0], {})[key] = None
         for handler in self._handlers:
             handler(old, obj)
 
@@ -170,7 +178,8 @@ class Informer:
 
     def _unindex(self, key: Key, obj: Obj) -> None:
         owner = meta.controller_of(obj)
-        for index, value in ((self._namespaces, key[0]), (self._owned, str((owner or {}).get("uid")))):
+        held = (self._owned, str(owner.get("uid"))) if owner is not None else (self._orphans, key[0])
+        for index, value in ((self._namespaces, key[0]), held):
             keys = index.get(value)
             if keys is not None:
                 keys.pop(key, None)

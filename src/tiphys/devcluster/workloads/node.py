@@ -51,6 +51,7 @@ class Node(Controller):
     def __init__(self, world: World, *, renew: bool) -> None:
         super().__init__(world)
         self._renew = renew
+        self._late = False
 
     def attach(self) -> None:
         self._nodes = self.follow(NODES)
@@ -120,8 +121,11 @@ class Node(Controller):
                 LEASES, LEASE_NAMESPACE, NODE, body, kind="apply", field_manager=KUBELET, force=True
             )
         except ApiError as error:
-            self.world.log.warning("the node's Lease was not renewed", error=error.message)
+            if not self._late:
+                self.world.log.warning("the node's Lease was not renewed", error=error.message)
+            self._late = True
             return After(1.0)
+        self._late = False
         return After(RENEW_S)
 
 

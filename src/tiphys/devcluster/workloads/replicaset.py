@@ -43,6 +43,7 @@ class ReplicaSets(Controller):
         found = self._sets.get(key)
         if found is None:
             return Done()
+        await self.adopt(PODS, found, REPLICASETS)
         owned = self._pods.owned_by(found)
         active = [pod for pod in owned if podlib.is_active(pod)]
         failure: ApiError | None = None

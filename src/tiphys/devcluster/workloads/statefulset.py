@@ -57,6 +57,7 @@ class StatefulSets(Controller):
         found = self._sets.get(key)
         if found is None:
             return Done()
+        await self.adopt(PODS, found, STATEFULSETS)
         plan = await self._plan(found)
         if not meta.is_deleting(found):
             await self._step(plan)

@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 
 from tiphys.apimachinery import meta
 from tiphys.apimachinery.apierrors import ApiError, Conflict, Forbidden, NotFound
+from tiphys.apimachinery.selector import parse_label_selector
 from tiphys.devcluster.access import ClusterAccess, Propagation
 from tiphys.devcluster.workloads.events import EventRecorder, Said
-from tiphys.devcluster.workloads.fields import Json, Key, Obj, merge_patch, status_of
+from tiphys.devcluster.workloads.fields import Json, Key, Obj, controller_reference, merge_patch, status_of
 from tiphys.devcluster.workloads.informer import Informer
 from tiphys.runtime.backoff import Backoff
 from tiphys.runtime.clock import Clock, format_time
@@ -190,7 +191,15 @@ class Controller:
 
     async def run(self) -> None:
         """Work on keys until cancelled."""
-        await self.start()
+        failures = 0
+        while True:
+            try:
+                await self.start()
+                break
+            except ApiError as error:
+                failures += 1
+                self._failed(("", "start"), error)
+                await self.world.clock.sleep(RETRY.delay_s(failures))
         await self.queue.run(self._guarded, workers=self.workers, on_error=self._failed)
 
     async def _guarded(self, key: Key) -> Result:
@@ -210,6 +219,22 @@ class Controller:
             )
         else:
             self.world.log.exception("a controller failed", error, controller=self.name, key="/".join(key))
+
+    async def adopt(self, resource: str, owner: Obj, owner_resource: str) -> None:
+        """Take objects of a resource that nobody owns and the owner's selector matches."""
+        orphans = self.world.informer(resource).orphans(meta.namespace(owner))
+        if not orphans or meta.is_deleting(owner):
+            return
+        selector = parse_label_selector(owner["spec"].get("selector"))
+        if selector.everything:
+            return
+        reference = controller_reference(owner, owner_resource.rpartition("/")[0], KINDS[owner_resource])
+        for obj in orphans:
+            if meta.is_deleting(obj) or not selector.matches(meta.labels(obj)):
+                continue
+            references = [*meta.owner_references(obj), reference]
+            body: Json = {"metadata": {"ownerReferences": references, "resourceVersion": meta.resource_version(obj)}}
+            await self.world.patch(resource, obj, body)
 
     # ---- ways to follow ----
 

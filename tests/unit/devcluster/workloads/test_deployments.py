@@ -263,3 +263,38 @@ async def test_events_say_what_was_scaled_and_created(replicas: int) -> None:
         assert world.events("ScalingReplicaSet") == [f"Scaled up replica set {name} from 0 to {replicas}"]
         assert len(world.events("SuccessfulCreate")) == replicas
         assert len(world.events("Started")) == replicas
+
+
+async def test_what_was_left_behind_by_a_deployment_is_taken_over_by_its_successor() -> None:
+    async with simulated() as world:
+        await world.create(DEPLOYMENTS, "web", deployment_spec())
+        (before,) = world.access.objects(REPLICASETS)
+        pods = {pod["metadata"]["uid"] for pod in world.pods(app="web")}
+        # As an orphaning delete leaves them.
+        await world.delete(DEPLOYMENTS, "web")
+        await world.change(REPLICASETS, before["metadata"]["name"], {"metadata": {"ownerReferences": None}})
+        successor = await world.create(DEPLOYMENTS, "web", deployment_spec())
+        (after,) = world.access.objects(REPLICASETS)
+        assert after["metadata"]["ownerReferences"][0]["uid"] == successor["metadata"]["uid"]
+        assert {pod["metadata"]["uid"] for pod in world.pods(app="web")} == pods
+        assert world.status(DEPLOYMENTS, "web")["availableReplicas"] == 2
+
+
+async def test_an_unreachable_cluster_is_worked_on_when_it_is_back() -> None:
+    from tiphys.apimachinery.apierrors import ServiceUnavailable
+
+    async with simulated() as world:
+        gone = ServiceUnavailable("cluster is not reachable")
+        for resource in (PODS, REPLICASETS, DEPLOYMENTS):
+            for verb in ("create", "patch", "delete"):
+                world.access.refused[resource, verb] = gone
+        body = {
+            "metadata": {"name": "web", "namespace": "team", "uid": "u", "generation": 1},
+            "spec": deployment_spec(),
+        }
+        world.access.put(DEPLOYMENTS, body)
+        await world.pass_time(3)
+        assert world.access.objects(REPLICASETS) == []
+        world.access.refused.clear()
+        await world.pass_time(20)
+        assert world.status(DEPLOYMENTS, "web")["availableReplicas"] == 2
