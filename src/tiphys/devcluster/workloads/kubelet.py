@@ -9,9 +9,9 @@ from typing import Final
 
 from tiphys.apimachinery import meta
 from tiphys.apimachinery.apierrors import NotFound
-from tiphys.devcluster.workloads import podstatus
+from tiphys.devcluster.workloads import podstatus, references
 from tiphys.devcluster.workloads.fields import Key, Obj, condition, spec_of, status_of
-from tiphys.devcluster.workloads.pods import is_finished
+from tiphys.devcluster.workloads.pods import is_finished, phase
 from tiphys.devcluster.workloads.world import PODS, Controller, World
 from tiphys.runtime.workqueue import After, Done, Result
 
@@ -62,9 +62,13 @@ class Kubelet(Controller):
         started = status_of(pod).get("startTime")
         began = self._began.setdefault(uid, meta.parse_time(str(started)) if started else now)
         address = HOST_IP if spec_of(pod).get("hostNetwork") else self._addresses.take(uid)
-        step = podstatus.status_at(pod, now, podstatus.Place(began, HOST_IP, address))
+        missing = await references.missing(self.world.access, pod) if phase(pod) == "Pending" else podstatus.NOTHING
+        step = podstatus.status_at(pod, now, podstatus.Place(began, HOST_IP, address), missing)
         updated = await self.world.set_status(PODS, pod, step.status, manager=KUBELET)
         self._tell(pod, updated)
+        if updated is not pod:
+            for why in missing.volumes:
+                self.world.tell(PODS, pod, "Warning", "FailedMount", why)
         return Done() if step.next_s is None else After(step.next_s)
 
     async def _let_go(self, pod: Obj) -> None:
@@ -110,6 +114,9 @@ class Kubelet(Controller):
             self._say(pod, name, "Warning", "Failed", "Error: ErrImagePull", kind)
             self._say(pod, name, "Normal", "BackOff", f'Back-off pulling image "{image}"', kind)
             self._say(pod, name, "Warning", "Failed", "Error: ImagePullBackOff", kind)
+            return
+        if waiting == "CreateContainerConfigError" and (old.get("waiting") or {}).get("reason") != waiting:
+            self._say(pod, name, "Warning", "Failed", f"Error: {state['waiting']['message']}", kind)
             return
         started = "running" in state and "running" not in old
         ended = "terminated" in state and not old.keys() & {"running", "terminated"}

@@ -15,10 +15,13 @@ from typing import Any, Final
 from tiphys.apimachinery import meta
 from tiphys.devcluster.workloads import faults
 from tiphys.devcluster.workloads.fields import Json, Obj, condition, number, spec_of, status_of
+from tiphys.devcluster.workloads.references import Missing
 from tiphys.runtime.clock import format_time
 
 FIRST_BACKOFF_S: Final = 10.0
 MAX_BACKOFF_S: Final = 300.0
+LOOK_AGAIN_S: Final = 2.0  # for what a Pod refers to; nobody tells when it appears
+NOTHING: Final = Missing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +57,8 @@ class _Look:
         return format_time(self.place.began + timedelta(seconds=seconds))
 
 
-def status_at(pod: Obj, now: datetime, place: Place) -> Step:
-    """The status of a Pod on our node at a moment."""
+def status_at(pod: Obj, now: datetime, place: Place, missing: Missing = NOTHING) -> Step:
+    """The status of a Pod on our node at a moment. `missing` is what it refers to and is not there."""
     held = status_of(pod)
     look = _Look(pod, now, place, faults.knobs_of(pod))
     for name in ("initContainerStatuses", "containerStatuses"):
@@ -63,19 +66,26 @@ def status_at(pod: Obj, now: datetime, place: Place) -> Step:
     spec = spec_of(pod)
     inits, mains = list(spec.get("initContainers") or ()), list(spec.get("containers") or ())
     left = look.knobs.start_delay_s - look.age_s
-    stuck = [one["name"] for one in (*inits, *mains) if _cannot_pull(one, look.knobs)]
+    if missing.volumes:
+        left = max(left, LOOK_AGAIN_S)
     if left > 0:
         word = "PodInitializing" if inits else "ContainerCreating"
         init_rows = [_waiting(one, word) for one in inits]
         main_rows = [_waiting(one, word) for one in mains]
         return _pending(look, init_rows, main_rows, initialized=not inits, next_s=left)
-    if any(one["name"] in stuck for one in inits):
-        init_rows = _init_rows(inits, look, stuck)
-        return _pending(look, init_rows, [_waiting(one, "PodInitializing") for one in mains], initialized=False)
+    stuck = {one["name"]: _pull_row(one) for one in (*inits, *mains) if _cannot_pull(one, look.knobs)}
+    for one in (*inits, *mains):
+        if one["name"] in missing.containers:
+            row = _bare_row(one, "CreateContainerConfigError", missing.containers[one["name"]])
+            stuck.setdefault(one["name"], row)
+    again = LOOK_AGAIN_S if missing else None
     init_rows = _init_rows(inits, look, stuck)
+    if any(one["name"] in stuck for one in inits):
+        main_rows = [_waiting(one, "PodInitializing") for one in mains]
+        return _pending(look, init_rows, main_rows, initialized=False, next_s=again)
     if stuck:
-        main_rows = [_pull_row(one) if one["name"] in stuck else _running(one, look) for one in mains]
-        return _pending(look, init_rows, main_rows, initialized=True)
+        main_rows = [stuck.get(one["name"]) or _running(one, look) for one in mains]
+        return _pending(look, init_rows, main_rows, initialized=True, next_s=again)
     if spec.get("restartPolicy", "Always") != "Always":
         return _ending(look, init_rows, mains)
     codes = {one["name"]: 1 for one in mains} if look.knobs.crash_loop else {}
@@ -177,7 +187,8 @@ def _conditions(look: _Look, phase: str, rows: list[Json], *, initialized: bool)
         ready_message = shown
     uninitialized = [str(one["name"]) for one in spec_of(look.pod).get("initContainers") or ()]
     init = ("", "") if initialized else ("ContainersNotInitialized", _incomplete(uninitialized))
-    sandbox = phase in ("Running", "Pending") and (phase == "Running" or look.knobs.start_delay_s <= look.age_s)
+    creating = any((row["state"].get("waiting") or {}).get("reason") == "ContainerCreating" for row in rows)
+    sandbox = phase == "Running" or (phase == "Pending" and not creating and look.knobs.start_delay_s <= look.age_s)
     made = [
         _condition("PodReadyToStartContainers", sandbox, "", ""),
         _condition("Initialized", initialized, "PodCompleted" if phase == "Succeeded" else init[0], init[1]),
@@ -216,7 +227,7 @@ def _cannot_pull(container: Obj, knobs: faults.Knobs) -> bool:
     return knobs.pull_failure or faults.is_bad_image(str(container.get("image") or ""))
 
 
-def _init_rows(inits: list[Obj], look: _Look, stuck: list[str]) -> list[Json]:
+def _init_rows(inits: list[Obj], look: _Look, stuck: dict[str, Json]) -> list[Json]:
     """Init containers: those before the first that is stuck have ended, those after it wait; sidecars run on."""
     rows = []
     blocked = False
@@ -226,7 +237,7 @@ def _init_rows(inits: list[Obj], look: _Look, stuck: list[str]) -> list[Json]:
             rows.append(_waiting(one, "PodInitializing"))
         elif one["name"] in stuck:
             blocked = True
-            rows.append(_pull_row(one))
+            rows.append(stuck[one["name"]])
         elif one.get("restartPolicy") == "Always":
             rows.append(_running(one, look))
         else:

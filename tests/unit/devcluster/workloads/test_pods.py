@@ -120,6 +120,40 @@ async def test_a_pod_that_ends_ends_as_its_command_says(command: str, phase: str
         assert status["containerStatuses"][0]["state"]["terminated"]["exitCode"] == code
 
 
+async def test_a_container_waits_for_the_secret_it_takes_its_environment_from() -> None:
+    async with simulated() as world:
+        env = [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "a"}}}]
+        status = await start(world, container={"env": env})
+        assert status["phase"] == "Pending"
+        waiting = status["containerStatuses"][0]["state"]["waiting"]
+        assert waiting == {"reason": "CreateContainerConfigError", "message": 'secret "s" not found'}
+        await world.access.create("v1/secrets", NAMESPACE, {"metadata": {"name": "s"}, "data": {"b": "MQ=="}})
+        await world.pass_time(3)
+        waiting = world.status(PODS, "p")["containerStatuses"][0]["state"]["waiting"]
+        assert waiting["message"] == f"couldn't find key a in Secret {NAMESPACE}/s"
+        await world.access.patch("v1/secrets", NAMESPACE, "s", {"data": {"a": "MQ=="}})
+        await world.pass_time(3)
+        assert ready(world.status(PODS, "p"))["status"] == "True"
+
+
+async def test_a_volume_of_a_missing_config_map_keeps_the_container_from_being_made() -> None:
+    async with simulated() as world:
+        status = await start(world, volumes=[{"name": "v", "configMap": {"name": "c"}}])
+        assert status["containerStatuses"][0]["state"]["waiting"]["reason"] == "ContainerCreating"
+        assert world.events("FailedMount") == ['MountVolume.SetUp failed for volume "v" : configmap "c" not found']
+        await world.access.create("v1/configmaps", NAMESPACE, {"metadata": {"name": "c"}})
+        await world.pass_time(3)
+        assert ready(world.status(PODS, "p"))["status"] == "True"
+
+
+async def test_optional_references_keep_nothing_up() -> None:
+    async with simulated() as world:
+        volumes = [{"name": "v", "secret": {"secretName": "s", "optional": True}}]
+        env_from = [{"configMapRef": {"name": "c", "optional": True}}]
+        status = await start(world, volumes=volumes, container={"envFrom": env_from})
+        assert ready(status)["status"] == "True"
+
+
 async def test_a_readiness_gate_keeps_a_pod_from_being_ready_until_it_is_set() -> None:
     async with simulated() as world:
         status = await start(world, readinessGates=[{"conditionType": "example.com/lb"}])
