@@ -1,16 +1,29 @@
-"""Root command, global options, exit codes; `run(argv) -> int`."""
+"""Root command, exit codes; `run(argv) -> int`. Runs under the name `tiphys` and under `argocd`."""
 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import click
+
+from tiphys.cli.arguments import Noun, given_globals
+from tiphys.cli.failure import ERROR, FAILED, CommandFailed, report
 
 # Command -> module and attribute. A command's module is imported when the command is run, so that `tiphys version` does not
 # pay for the engine.
 COMMANDS = {
+    "account": ("tiphys.cli.account", "account"),
+    "app": ("tiphys.cli.app.group", "app"),
+    "completion": ("tiphys.cli.completion", "completion"),
+    "context": ("tiphys.cli.login", "context"),
+    "login": ("tiphys.cli.login", "login"),
+    "logout": ("tiphys.cli.login", "logout"),
+    "relogin": ("tiphys.cli.login", "relogin"),
+    "version": ("tiphys.cli.version", "version"),
     "down": ("tiphys.cli.environment", "down"),
     "env": ("tiphys.cli.environment", "env"),
     "logs": ("tiphys.cli.environment", "logs"),
@@ -20,42 +33,130 @@ COMMANDS = {
     "nodesim": ("tiphys.cli.nodesim", "nodesim"),
     "run": ("tiphys.cli.run", "run"),
 }
+# What stands in the root command's help; given here so that help imports nothing.
+SUMMARIES = {
+    "account": "Manage the account that is logged in.",
+    "app": "Manage applications.",
+    "completion": "Print shell completion code.",
+    "context": "Show or switch contexts.",
+    "login": "Log in to a server.",
+    "logout": "Log out.",
+    "relogin": "Log in again where the current context points.",
+    "version": "Print version information.",
+    "down": "Stop what `up` started.",
+    "env": "Print what makes kubectl and this CLI talk to what runs here.",
+    "logs": "Print the log of a daemon.",
+    "status": "Say what runs here.",
+    "up": "Start an embedded cluster and Tiphys here, and deploy an example.",
+    "devcluster": "Run the embedded Kubernetes API server.",
+    "nodesim": "Simulate a node for an API server that has none.",
+    "run": "Run the engine.",
+}
 
 
-class LazyGroup(click.Group):
-    """Imports a command when it is asked for."""
+class LazyNoun(Noun):
+    """A group that imports a command when it is asked for."""
+
+    def __init__(
+        self, *args: Any, commands_by_name: dict[str, tuple[str, str]], summaries: dict[str, str], **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._lazy = commands_by_name
+        self._summaries = summaries
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All commands by name."""
-        return sorted({*COMMANDS, *super().list_commands(ctx)})
+        return sorted({*self._lazy, *super().list_commands(ctx)})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, imported now."""
-        found = COMMANDS.get(cmd_name)
+        found = self._lazy.get(cmd_name)
         if found is None:
             return super().get_command(ctx, cmd_name)
         command = getattr(importlib.import_module(found[0]), found[1])
         assert isinstance(command, click.Command)
         return command
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Commands with a line each."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self._summaries.get(name, "")) for name in self.list_commands(ctx)])
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+
+@click.group(
+    cls=LazyNoun,
+    commands_by_name=COMMANDS,
+    summaries=SUMMARIES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
 def root() -> None:
-    """Tiphys: Git says what should run, Tiphys makes clusters equal to it and keeps them so."""
+    """Git says what should run; Tiphys makes clusters equal to it and keeps them so.
+
+    \b
+    Example:
+      tiphys up
+      tiphys app get my-app
+    """
 
 
-def run(argv: Sequence[str]) -> int:
+def run(argv: Sequence[str], *, program: str = "tiphys") -> int:
     """Run one command line; the exit code."""
+    logformat: str | None = None
     try:
-        result = root.main(args=list(argv), prog_name="tiphys", standalone_mode=False)
+        with root.make_context(program, list(argv)) as ctx:
+            try:
+                result = root.invoke(ctx)
+            finally:
+                logformat = given_globals(ctx).get("logformat")
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return FAILED
     except click.ClickException as error:
         error.show()
-        return 1
-    except click.Abort:
+        return FAILED
+    except (click.Abort, KeyboardInterrupt):
         return 130
-    return result if isinstance(result, int) else 0
+    except BrokenPipeError:
+        return _closed_pipe()
+    except Exception as error:
+        failed = _as_failure(error)
+        if failed is None:
+            raise
+        report(failed, logformat=logformat)
+        return failed.code
+
+
+def _as_failure(error: Exception) -> CommandFailed | None:
+    """What is the user's or the server's affair; None is a bug of ours and keeps its stack."""
+    if isinstance(error, CommandFailed):
+        return error
+    from tiphys.cli.output import UnknownFormError
+
+    if isinstance(error, UnknownFormError):
+        return CommandFailed(str(error), code=ERROR)
+    from tiphys.client.errors import UNAUTHENTICATED, ApiFailure, ContextError, Unreachable
+
+    if isinstance(error, Unreachable):
+        hint = "Is the server's certificate one of its own? Give --server-crt, or --insecure." if error.tls else ""
+        return CommandFailed(str(error), hint=hint or "Is it running? `tiphys status` says what runs on this machine.")
+    if isinstance(error, ApiFailure):
+        hint = "Log in with `tiphys login HOST` or `tiphys relogin`." if error.code == UNAUTHENTICATED else ""
+        return CommandFailed(str(error), hint=hint)
+    if isinstance(error, ContextError):
+        return CommandFailed(str(error))
+    return None
+
+
+def _closed_pipe() -> int:
+    """Whoever read our output has gone, as `head` does; say nothing more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141
 
 
 def entrypoint() -> None:
     """The console command."""
-    sys.exit(run(sys.argv[1:]))
+    program = os.path.basename(sys.argv[0])
+    sys.exit(run(sys.argv[1:], program="argocd" if program.startswith("argocd") else "tiphys"))

@@ -1,0 +1,86 @@
+"""`tiphys app delete`."""
+
+from __future__ import annotations
+
+import click
+
+from tiphys.cli import ask
+from tiphys.cli.app.follow import wait_deleted
+from tiphys.cli.app.naming import qualified_name, split_name
+from tiphys.cli.arguments import Verb, flag, given_globals
+from tiphys.cli.failure import CommandFailed
+from tiphys.cli.session import open_api
+from tiphys.client.api import Api
+from tiphys.client.errors import NOT_FOUND, PERMISSION_DENIED, ApiFailure
+
+
+@click.command("delete", cls=Verb)
+@click.argument("names", metavar="[APPNAME...]", nargs=-1)
+@flag("--cascade", default=None, help="Delete its resources too. [default: true]")
+@click.option("-p", "--propagation-policy", help="How they are deleted. One of: foreground|background")
+@flag("-y", "--yes", help="Do not ask.")
+@click.option("-l", "--selector", default="", help="Delete applications with these labels.")
+@flag("--wait", help="Wait until they are gone.")
+@click.option("-N", "--app-namespace", help="Namespace of the applications.")
+@click.pass_context
+def delete(
+    ctx: click.Context,
+    names: tuple[str, ...],
+    cascade: bool | None,
+    propagation_policy: str | None,
+    yes: bool,
+    selector: str,
+    wait: bool,
+    app_namespace: str | None,
+) -> None:
+    """Delete applications, with all their resources unless --cascade=false.
+
+    \b
+    Examples:
+      tiphys app delete my-app
+      tiphys app delete my-app --cascade=false -y
+      tiphys app delete -l team=shop --wait
+    """
+    if not names and not selector:
+        raise click.UsageError("delete needs the name of an application, or --selector", ctx)
+    api = open_api(ctx)
+    found = list(names)
+    if selector:
+        found = [qualified_name(app) for app in api.list_applications(selector=selector)]
+        if not found:
+            raise CommandFailed(f"no apps match selector {selector}")
+    sure = yes or cascade is False or not _asks(ctx)
+    for text in found:
+        if not sure:
+            answer = _ask(text, several=len(found) > 1)
+            sure = answer == "a"
+            if answer not in ("y", "yes", "a"):
+                click.echo(f"The command to delete '{text}' was cancelled.")
+                continue
+        name, namespace = split_name(text, app_namespace)
+        api.delete_application(name, namespace, cascade=cascade, propagation=propagation_policy or "")
+        if wait:
+            _wait(api, name, namespace)
+        click.echo(f"application '{text}' deleted")
+
+
+def _asks(ctx: click.Context) -> bool:
+    return ask.is_interactive() and given_globals(ctx).get("prompts_enabled") is not False
+
+
+def _ask(name: str, *, several: bool) -> str:
+    question = f"Are you sure you want to delete '{name}' and all its resources? "
+    if not several:
+        return ask.answer(f"{question}[y/n] ", ("y", "yes", "n", "no"))
+    return ask.answer(
+        f"{question}[y/n/A] where 'A' is to delete all specified apps and their resources without prompting ",
+        ("y", "yes", "n", "no", "a"),
+    )
+
+
+def _wait(api: Api, name: str, namespace: str) -> None:
+    try:
+        wait_deleted(api, name, namespace)
+    except ApiFailure as error:
+        if error.code not in (NOT_FOUND, PERMISSION_DENIED):  # how the API says that it is gone
+            raise

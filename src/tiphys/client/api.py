@@ -1,0 +1,160 @@
+"""The HTTP API as methods. Objects are JSON as the server gives it; errors are ApiFailure.
+
+Source: api-ui 2.2, 2.3; compat 13.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tiphys.client.transport import Query, Stream, Transport, segment
+from tiphys.runtime.secret import Secret
+
+V1 = "/api/v1"
+REFRESH_WITHIN_S = 320.0  # the server gives up after 300 s and says so
+
+Object = dict[str, Any]
+
+
+class Api:
+    """One server's API. `namespace` arguments are of the Application itself, empty for the control plane's."""
+
+    def __init__(self, transport: Transport) -> None:
+        self.transport = transport
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.transport.close()
+
+    # Session and account
+
+    def version(self) -> Object:
+        """Version of the server."""
+        return self._object("GET", "/api/version")
+
+    def settings(self) -> Object:
+        """What clients need to know of the installation."""
+        return self._object("GET", f"{V1}/settings")
+
+    def create_session(self, username: str, password: Secret) -> Secret:
+        """A token for user name and password."""
+        body = {"username": username, "password": password.reveal()}
+        return Secret(str(self._object("POST", f"{V1}/session", body=body).get("token") or ""))
+
+    def delete_session(self) -> None:
+        """End the session."""
+        self._object("DELETE", f"{V1}/session")
+
+    def user_info(self) -> Object:
+        """Who is asking: `loggedIn`, `username`, `iss`, `groups`."""
+        return self._object("GET", f"{V1}/session/userinfo")
+
+    def update_password(self, name: str, current: Secret, new: Secret) -> None:
+        """Change a password; `current` is of whoever asks."""
+        body = {"name": name, "currentPassword": current.reveal(), "newPassword": new.reveal()}
+        self._object("PUT", f"{V1}/account/password", body=body)
+
+    def can_i(self, action: str, resource: str, subresource: str) -> bool:
+        """Whether the caller may do this."""
+        path = f"{V1}/account/can-i/{segment(resource)}/{segment(action)}/{segment(subresource)}"
+        return self._object("GET", path).get("value") == "yes"
+
+    def list_accounts(self) -> list[Object]:
+        """Accounts the caller may see."""
+        return _items(self._object("GET", f"{V1}/account"))
+
+    def get_account(self, name: str) -> Object:
+        """One account."""
+        return self._object("GET", f"{V1}/account/{segment(name)}")
+
+    # Applications
+
+    def list_applications(
+        self, *, selector: str = "", projects: Sequence[str] = (), repo: str = "", namespace: str = ""
+    ) -> list[Object]:
+        """Applications the caller may see, sorted by name."""
+        query = _query(selector=selector, projects=list(projects), repo=repo, appNamespace=namespace)
+        return _items(self._object("GET", f"{V1}/applications", query=query))
+
+    def get_application(self, name: str, namespace: str = "", *, refresh: str = "", project: str = "") -> Object:
+        """One Application; `refresh` (`normal` or `hard`) waits until it was looked at again."""
+        timeout_s = REFRESH_WITHIN_S if refresh else None
+        query = _query(appNamespace=namespace, refresh=refresh, project=project)
+        return self._object("GET", _application(name), query=query, timeout_s=timeout_s)
+
+    def create_application(self, obj: Object, *, upsert: bool = False, validate: bool = True) -> Object:
+        """Create an Application; one that is there already must be equal unless `upsert`."""
+        query = {"upsert": _bool(upsert), "validate": _bool(validate)}
+        return self._object("POST", f"{V1}/applications", query=query, body=obj)
+
+    def delete_application(
+        self, name: str, namespace: str = "", *, cascade: bool | None = None, propagation: str = ""
+    ) -> None:
+        """Ask for its deletion; with its resources unless `cascade` is false."""
+        query = _query(
+            appNamespace=namespace,
+            cascade="" if cascade is None else _bool(cascade),
+            propagationPolicy=propagation,
+        )
+        self._object("DELETE", _application(name), query=query)
+
+    def sync_application(self, name: str, namespace: str, request: Object) -> Object:
+        """Ask for a sync; the Application with its operation."""
+        body = {"name": name, **({"appNamespace": namespace} if namespace else {}), **request}
+        return self._object("POST", f"{_application(name)}/sync", query=_query(appNamespace=namespace), body=body)
+
+    def rollback_application(self, name: str, namespace: str, request: Object) -> Object:
+        """Ask for a rollback to a history entry."""
+        body = {"name": name, **({"appNamespace": namespace} if namespace else {}), **request}
+        return self._object("POST", f"{_application(name)}/rollback", query=_query(appNamespace=namespace), body=body)
+
+    def terminate_operation(self, name: str, namespace: str = "") -> None:
+        """Ask for the end of the running operation."""
+        self._object("DELETE", f"{_application(name)}/operation", query=_query(appNamespace=namespace))
+
+    def resource_tree(self, name: str, namespace: str = "") -> Object:
+        """Live resources and what they own."""
+        return self._object("GET", f"{_application(name)}/resource-tree", query=_query(appNamespace=namespace))
+
+    def managed_resources(self, name: str, namespace: str = "") -> list[Object]:
+        """Each managed resource with its target and live state as JSON texts."""
+        query = _query(appNamespace=namespace)
+        return _items(self._object("GET", f"{_application(name)}/managed-resources", query=query))
+
+    def watch_application(self, name: str, namespace: str = "") -> Stream:
+        """The Application as it is, then its changes: `{"type": ..., "application": ...}`."""
+        return self.transport.stream(
+            f"{V1}/stream/applications", query=_query(name=name, appNamespace=namespace) or None
+        )
+
+    def _object(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        body: object = None,
+        timeout_s: float | None = None,
+    ) -> Object:
+        if timeout_s is None:
+            answer = self.transport.request(method, path, query=query, body=body)
+        else:
+            answer = self.transport.request(method, path, query=query, body=body, timeout_s=timeout_s)
+        return answer if isinstance(answer, dict) else {}
+
+
+def _application(name: str) -> str:
+    return f"{V1}/applications/{segment(name)}"
+
+
+def _query(**values: str | list[str]) -> Query:
+    return {name: value for name, value in values.items() if value}
+
+
+def _items(answer: Object) -> list[Object]:
+    return [item for item in answer.get("items") or () if isinstance(item, dict)]
+
+
+def _bool(value: bool) -> str:
+    return "true" if value else "false"
