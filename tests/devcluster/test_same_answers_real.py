@@ -371,6 +371,160 @@ STEPS: list[Step] = [
     Step("GET", f"{FOOS}?fieldSelector=spec.x=1"),
     Step("DELETE", f"{FOOS}/b"),
     Step("DELETE", FOOS),
+    # other kinds
+    Step("POST", PODS, {"metadata": {"name": "e", "labels": {"a": "b"}}, **POD}),
+    Step(
+        "POST",
+        f"/apis/policy/v1/namespaces/{NS}/poddisruptionbudgets",
+        {"metadata": {"name": "pdb"}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"a": "b"}}}},
+    ),
+    Step(
+        "POST",
+        f"{PODS}/e/eviction",
+        {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "e", "namespace": NS}},
+    ),
+    Step("GET", f"{PODS}/e"),
+    Step(
+        "POST",
+        f"/api/v1/namespaces/{NS}/serviceaccounts/default/token",
+        {"spec": {"audiences": ["x"], "expirationSeconds": 600}},
+        differs="a token is signed",
+    ),
+    Step("POST", f"/api/v1/namespaces/{NS}/serviceaccounts/default/token", {"spec": {"expirationSeconds": 5}}),
+    Step("POST", f"/api/v1/namespaces/{NS}/serviceaccounts/nope/token", {"spec": {}}),
+    Step(
+        "POST",
+        "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+        {
+            "metadata": {"name": "wrong.y.io"},
+            "spec": {"group": "y.io", "scope": "Namespaced", "names": {}, "versions": []},
+        },
+        differs="says more, in another order",
+    ),
+    Step(
+        "POST",
+        f"/apis/networking.k8s.io/v1/namespaces/{NS}/ingresses",
+        {"metadata": {"name": "i"}, "spec": {"defaultBackend": {"service": {"name": "s", "port": {"number": 80}}}}},
+    ),
+    Step(
+        "POST",
+        f"/apis/autoscaling/v1/namespaces/{NS}/horizontalpodautoscalers",
+        {
+            "metadata": {"name": "h"},
+            "spec": {
+                "maxReplicas": 3,
+                "targetCPUUtilizationPercentage": 50,
+                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"},
+            },
+        },
+    ),
+    Step("GET", f"/apis/autoscaling/v1/namespaces/{NS}/horizontalpodautoscalers/h"),
+    Step("GET", f"/apis/autoscaling/v2/namespaces/{NS}/horizontalpodautoscalers/h"),
+    Step(
+        "PATCH", f"/apis/autoscaling/v2/namespaces/{NS}/horizontalpodautoscalers/h", {"spec": {"maxReplicas": 5}}, MERGE
+    ),
+    Step(
+        "PATCH", f"/apis/autoscaling/v1/namespaces/{NS}/horizontalpodautoscalers/h", {"spec": {"maxReplicas": 6}}, MERGE
+    ),
+    Step(
+        "POST",
+        f"/api/v1/namespaces/{NS}/events",
+        {
+            "metadata": {"name": "ev"},
+            "involvedObject": {"kind": "Pod", "name": "p", "namespace": NS},
+            "reason": "Because",
+            "message": "hello",
+            "type": "Normal",
+            "source": {"component": "test"},
+            "count": 1,
+        },
+    ),
+    Step("GET", f"/apis/events.k8s.io/v1/namespaces/{NS}/events/ev"),
+    Step("GET", f"/api/v1/namespaces/{NS}/events?fieldSelector=involvedObject.name=p,reason=Because"),
+    Step(
+        "POST",
+        f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NS}/roles",
+        {"metadata": {"name": "r"}, "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]},
+    ),
+    Step(
+        "POST",
+        f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NS}/rolebindings",
+        {
+            "metadata": {"name": "r"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r"},
+            "subjects": [{"kind": "ServiceAccount", "name": "default"}],
+        },
+        differs="a subject without namespace",
+    ),
+    Step(
+        "PUT",
+        f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NS}/roles/made",
+        {"metadata": {"name": "made"}, "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]},
+    ),
+    Step(
+        "POST",
+        f"/apis/coordination.k8s.io/v1/namespaces/{NS}/leases",
+        {"metadata": {"name": "l"}, "spec": {"holderIdentity": "me", "leaseDurationSeconds": 15}},
+    ),
+    Step("PUT", f"/apis/coordination.k8s.io/v1/namespaces/{NS}/leases/l", {"metadata": {"name": "l"}, "spec": {}}),
+    Step(
+        "POST",
+        "/apis/scheduling.k8s.io/v1/priorityclasses",
+        {"metadata": {"name": "same-high"}, "value": 1000, "description": "x"},
+    ),
+    Step(
+        "POST", f"/api/v1/namespaces/{NS}/resourcequotas", {"metadata": {"name": "q"}, "spec": {"hard": {"pods": "9"}}}
+    ),
+    Step(
+        "POST",
+        f"/api/v1/namespaces/{NS}/persistentvolumeclaims",
+        {
+            "metadata": {"name": "c"},
+            "spec": {
+                "storageClassName": "",
+                "accessModes": ["ReadWriteOnce"],
+                "resources": {"requests": {"storage": "1Gi"}},
+            },
+        },
+    ),
+    Step("DELETE", f"/api/v1/namespaces/{NS}/persistentvolumeclaims/c"),
+    Step("PATCH", f"/api/v1/namespaces/{NS}", {"metadata": {"labels": {"x": "y"}}, "spec": {"finalizers": []}}, MERGE),
+    Step("PATCH", f"/api/v1/namespaces/{NS}", {"metadata": {"labels": {"kubernetes.io/metadata.name": "z"}}}, MERGE),
+    Step("POST", "/api/v1/namespaces", {"metadata": {"name": "Not_A_Name"}}),
+    Step(
+        "PATCH",
+        f"{DEPLOYMENTS}/ssa?fieldManager=argocd-controller",
+        {**deployment("ssa"), "metadata": {"name": "ssa", "annotations": {"x": "1"}}},
+        APPLY,
+    ),
+    Step("PATCH", f"{DEPLOYMENTS}/ssa", {"spec": {"replicas": 3}}, MERGE),
+    Step("PATCH", f"{DEPLOYMENTS}/ssa?fieldManager=argocd-controller", deployment("ssa"), APPLY),
+    Step("PATCH", f"{DEPLOYMENTS}/ssa?fieldManager=argocd-controller&force=true", deployment("ssa"), APPLY),
+    Step(
+        "PATCH",
+        f"{DEPLOYMENTS}/ssa/status?fieldManager=argocd-controller",
+        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "ssa"}, "status": {"replicas": 1}},
+        APPLY,
+    ),
+    Step("GET", f"{DEPLOYMENTS}/ssa"),
+    Step(
+        "POST",
+        "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations",
+        {
+            "metadata": {"name": "same"},
+            "webhooks": [
+                {
+                    "name": "a.b.io",
+                    "admissionReviewVersions": ["v1"],
+                    "sideEffects": "None",
+                    "clientConfig": {"url": "https://127.0.0.1:1/"},
+                    "rules": [],
+                }
+            ],
+        },
+        differs="ours warns that it is never called",
+    ),
+    Step("DELETE", "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/same"),
     # reviews and discovery
     Step("GET", "/api"),
     Step("GET", "/api/v1", differs="storage hashes"),
