@@ -42,7 +42,11 @@ def _renamed(obj: Object, names: dict[str, str], api_version: str) -> Object:
 
 
 def _event_to_new(obj: Object) -> Object:
-    return _renamed(obj, dict(_EVENT_NAMES), "events.k8s.io/v1")
+    out = _renamed(obj, dict(_EVENT_NAMES), "events.k8s.io/v1")
+    for key in ("reportingController", "reportingInstance", "action"):
+        if not out.get(key):
+            out.pop(key, None)
+    return out
 
 
 def _event_to_core(obj: Object) -> Object:
@@ -72,6 +76,8 @@ def _autoscaler_to_v2(obj: Object) -> Object:
         value = {"averageUtilization": current, "averageValue": "0"}
         status["currentMetrics"] = [{"type": "Resource", "resource": {"name": "cpu", "current": value}}]
     status.setdefault("currentMetrics", None)
+    if not status.get("currentReplicas"):
+        status.pop("currentReplicas", None)
     status.setdefault("desiredReplicas", 0)
     return {**obj, "apiVersion": "autoscaling/v2", "spec": spec, "status": status}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from tiphys.apimachinery.mergeschema import MergeSchemas
+from tiphys.devcluster.apiservices import AggregatedApis
 from tiphys.devcluster.auth import Authenticator
 from tiphys.devcluster.background import Background
 from tiphys.devcluster.bootstrap import create_missing
@@ -58,6 +59,7 @@ class Core:
             background=self.background,
             merge_schemas=merge_schemas,
         )
+        self._aggregated = AggregatedApis(store=store, registry=self.registry, writer=self.writer)
         self._garbage = GarbageCollector(
             store=store, registry=self.registry, writer=self.writer, background=self.background
         )
@@ -72,6 +74,7 @@ class Core:
         """
         self.store.bind(asyncio.get_running_loop())
         self._definitions.start()
+        self._aggregated.start()
         create_missing(self.writer, self.registry, address=address, port=port)
         self._garbage.start()
         self._namespaces.start()

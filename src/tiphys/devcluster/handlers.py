@@ -40,6 +40,7 @@ NEVER_CALLED = (
     "the embedded cluster stores this object but never calls it: requests are neither changed nor refused by it"
 )
 RULES_NOT_EVALUATED = "the embedded cluster did not evaluate the x-kubernetes-validations rules of this kind"
+_CREATED: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 _REVIEW_GROUPS = ("authentication.k8s.io", "authorization.k8s.io")
 
 
@@ -403,7 +404,7 @@ class Handlers:
         eviction = decode_body(request.body, request.content_type, expected, also=also).obj
         done = subresources.evict(self._core.writer, resource, record, eviction, dry_run=self._dry_run(request))
         await self._core.store.committed(done.rv)
-        return Answer(201, orjson.dumps(_success(resource, record)))
+        return Answer(201, orjson.dumps(_CREATED))
 
     async def _bind(self, resource: Resource, request: Request, name: str) -> Answer:
         binding = decode_body(request.body, request.content_type, GroupVersionKind("", "v1", "Binding")).obj
@@ -413,8 +414,7 @@ class Handlers:
         record = await fetch(self._core.store, pods, request.path.namespace, wanted)
         outcome = subresources.bind(self._core.writer, pods, record, binding, self._options(request, "Ignore"))
         await self._core.store.committed(outcome.rv)
-        status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
-        return Answer(201, orjson.dumps(status))
+        return Answer(201, orjson.dumps(_CREATED))
 
     async def _token(self, resource: Resource, request: Request) -> Answer:
         record = await fetch(self._core.store, resource, request.path.namespace, request.path.name)

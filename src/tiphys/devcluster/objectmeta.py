@@ -13,6 +13,7 @@ Object = dict[str, Any]
 MAX_NAME_LENGTH = 63
 SUFFIX_LENGTH = 5
 
+
 def generated_name(base: str, ids: Ids) -> str:
     """`base` cut to fit and five letters by chance, as generateName gives."""
     return base[: MAX_NAME_LENGTH - SUFFIX_LENGTH] + ids.suffix(SUFFIX_LENGTH)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from tiphys.apimachinery import apierrors, goshapes
-from tiphys.apimachinery.apierrors import BadRequest, FieldCause, invalid_value
+from tiphys.apimachinery.apierrors import BadRequest, FieldCause, invalid_value, not_supported
 from tiphys.apimachinery.names import GroupVersionKind
 from tiphys.devcluster import admission, validation
 from tiphys.devcluster.addresses import Addresses, AddressPool
@@ -21,6 +21,8 @@ from tiphys.devcluster.store import Event, Store
 from tiphys.runtime.ids import Ids
 
 Object = dict[str, Any]
+
+_DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
 
 
 class Decoded(NamedTuple):
@@ -120,6 +122,8 @@ class Rules:
             causes = validation.validate_update(obj, old, gvk, subresource, namespaced=resource.namespaced)
         if resource.custom is not None:
             causes += resource.custom.validate(obj, old)
+        if resource.bucket == _DEFINITIONS and not subresource:
+            causes += _refused_conversion(obj)
         return causes
 
     def stored(self, resource: Resource, new: Object, old: Object | None) -> None:
@@ -138,6 +142,14 @@ class Rules:
         # What a request takes from the pool is its own until the Service is stored.
         addresses: Addresses = self.addresses.fork() if resource.bucket == "services" else self.addresses
         return Admission(self._lookup, addresses, self._ids.suffix, now, uid, user)
+
+
+def _refused_conversion(definition: Object) -> list[FieldCause]:
+    """Conversion by webhook, which the embedded cluster does not do: versions would silently be mixed up."""
+    conversion = definition["spec"].get("conversion") or {}
+    if conversion.get("strategy") in (None, "None"):
+        return []
+    return [not_supported("spec.conversion.strategy", conversion["strategy"], ("None",))]
 
 
 def _gvk(resource: Resource) -> GroupVersionKind:

@@ -156,14 +156,16 @@ def bind(writer: Writer, resource: Resource, record: Record, binding: Object, op
 
 def evict(writer: Writer, resource: Resource, record: Record, eviction: Object, *, dry_run: bool) -> Deleted:
     """Delete a Pod unless a disruption budget forbids it (429)."""
-    budgets = writer.store.scan("poddisruptionbudgets.policy", record.namespace)
+    phase = (record.obj.get("status") or {}).get("phase")
+    guarded = not record.deleting and phase not in ("Pending", "Succeeded", "Failed")
+    budgets = writer.store.scan("poddisruptionbudgets.policy", record.namespace) if guarded else []
     for budget in budgets:
         spec, status = budget.obj.get("spec") or {}, budget.obj.get("status") or {}
         try:
             selected = parse_label_selector(spec.get("selector")).matches(record.labels)
         except SelectorError:
             selected = False
-        if selected and not record.deleting and not status.get("disruptionsAllowed"):
+        if selected and not status.get("disruptionsAllowed"):
             message = "Cannot evict pod as it would violate the pod's disruption budget."
             detail = (
                 f"The disruption budget {budget.name} needs {status.get('desiredHealthy', 0)} healthy pods and has"
@@ -192,7 +194,7 @@ def request_token(writer: Writer, account: Record, request: Object, auth: Authen
     if not MIN_TOKEN_LIFE_S <= life <= MAX_TOKEN_LIFE_S:
         limit = "may not specify a duration less than 10 minutes" if life < MIN_TOKEN_LIFE_S else "is too long"
         cause = apierrors.invalid_value("spec.expirationSeconds", life, limit)
-        raise apierrors.invalid("TokenRequest", "authentication.k8s.io", account.name, [cause])
+        raise apierrors.invalid("TokenRequest", "authentication.k8s.io", "", [cause])
     audiences = [str(one) for one in spec.get("audiences") or ()] or [ISSUER]
     bound: dict[str, dict[str, str]] = {}
     reference = spec.get("boundObjectRef")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.support.incluster import Client, incluster, quiet
+from tests.unit.devcluster.test_crds import definition
 
 from tiphys.apimachinery.yamljson import load_one
 
@@ -570,3 +571,52 @@ async def test_autoscalers_are_one_object_in_two_versions() -> None:
     assert new["spec"]["metrics"] == [{"type": "Resource", "resource": {"name": "cpu", "target": target}}]
     assert old["spec"]["targetCPUUtilizationPercentage"] == 50
     assert json.dumps(old).count("autoscaling/v1") >= 1
+
+
+async def test_an_aggregated_api_is_said_to_be_unavailable() -> None:
+    path = "/apis/apiregistration.k8s.io/v1/apiservices"
+    spec = {
+        "group": "metrics.k8s.io",
+        "version": "v1beta1",
+        "groupPriorityMinimum": 100,
+        "versionPriority": 100,
+        "insecureSkipTLSVerify": True,
+        "service": {"name": "metrics", "namespace": "kube-system"},
+    }
+    async with incluster() as client:
+        await client.create(path, {"metadata": {"name": "v1beta1.metrics.k8s.io"}, "spec": spec})
+        live = await client.get(f"{path}/v1beta1.metrics.k8s.io")
+
+    condition = live["status"]["conditions"][0]
+    assert (condition["type"], condition["status"], condition["reason"]) == ("Available", "False", "EmbeddedCluster")
+
+
+async def test_conversion_by_webhook_is_refused() -> None:
+    wrong = definition()
+    wrong["spec"]["conversion"] = {
+        "strategy": "Webhook",
+        "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": {"url": "https://x.example/"}},
+    }
+    async with incluster() as client:
+        reply = await client.request("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", wrong)
+
+    assert reply.code == 422
+    assert "spec.conversion" in reply.json["message"]
+
+
+async def test_an_eviction_asks_the_disruption_budgets() -> None:
+    pods = "/api/v1/namespaces/default/pods"
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}}
+    budget = {"metadata": {"name": "b"}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"a": "b"}}}}
+    async with incluster() as client:
+        pod = {"metadata": {"name": "p", "labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "n"}]}}
+        await client.create(pods, pod)
+        await client.patch(f"{pods}/p/status", {"status": {"phase": "Running"}})
+        await client.create("/apis/policy/v1/namespaces/default/poddisruptionbudgets", budget)
+        refused = await client.request("POST", f"{pods}/p/eviction", eviction)
+        await client.request("DELETE", "/apis/policy/v1/namespaces/default/poddisruptionbudgets/b")
+        done = await client.request("POST", f"{pods}/p/eviction", eviction)
+
+    assert refused.code == 429
+    assert refused.json["details"]["causes"][0]["reason"] == "DisruptionBudget"
+    assert (done.code, done.json["status"]) == (201, "Success")
