@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from tests.support.environment import Cluster, start_cluster
+from tests.support.answering import answering_cluster
+from tests.support.environment import Cluster
 
 from tiphys.apimachinery.apierrors import AlreadyExists, NotFound
 from tiphys.devcluster.workloads.world import DEPLOYMENTS, JOBS, KINDS, PODS
@@ -49,7 +50,7 @@ Conditions = list[tuple[str, str, str]]
 
 @pytest.fixture(scope="module")
 def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with start_cluster(request.config, tmp_path_factory.mktemp("workloads")) as running:
+    with answering_cluster(request.config, tmp_path_factory.mktemp("workloads")) as running:
         yield running
 
 
@@ -79,11 +80,11 @@ class Observer:
             self.object = None
         if self.object is not None:
             self.statuses.append(self.object.get("status") or {})
+        if met(self.object):
+            return
         try:
             async with asyncio.timeout(within_s):
                 async for kind, obj in self._access.watch(resource, version):
-                    if met(self.object):
-                        return
                     found: Any = obj
                     metadata = found["metadata"]
                     if (metadata.get("namespace"), metadata.get("name")) != (namespace, name) or kind == "BOOKMARK":

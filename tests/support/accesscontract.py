@@ -24,7 +24,8 @@ def config_map(name: str, **data: str) -> dict[str, Any]:
 
 
 def pod(name: str) -> dict[str, Any]:
-    spec = {"containers": [{"name": "c", "image": "ok:1"}], "nodeSelector": {"nowhere": "true"}}
+    # No scheduler of this name: nobody but the test has a hand in it.
+    spec = {"containers": [{"name": "c", "image": "ok:1"}], "schedulerName": "nobody"}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec}
 
 
