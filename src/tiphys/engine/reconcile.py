@@ -254,9 +254,11 @@ class ThreeWayPatcher:
         return with_last_applied(manifest)
 
     def to_patch(self, target: Mapping[str, Any], live: Mapping[str, Any]) -> tuple[dict[str, Any], bool] | None:
-        """The three-way patch and whether it is a strategic one, None when there is nothing to send."""
+        """The three-way patch and whether it is a strategic one, None when the object would stay as it is."""
         difference = compare(target, live)
-        return None if difference.patch is None else (difference.patch, difference.strategic)
+        if difference.patch is None or (not difference.modified and difference.recorded):
+            return None
+        return difference.patch, difference.strategic
 
 
 def health_of(row: Live, override: Override | None = None) -> Health | None:

@@ -40,6 +40,7 @@ class Difference:
     strategic: bool  # the patch is a strategic merge patch; otherwise a JSON merge patch
     predicted: dict[str, Any] | None = None
     declared: bool = False  # nothing else was applied since: live itself was changed, or the server defaults
+    recorded: bool = False  # the live object says that exactly this manifest was applied last
 
 
 def last_applied_text(manifest: Object) -> str:
@@ -81,8 +82,9 @@ def compare(target: Object, live: Object, *, ignored: Sequence[str] = ()) -> Dif
     else:
         patch = mergepatch.create_three_way(original, modified, live)
     if not patch:
-        return Difference(False, None, schema is not None)
-    declared = _annotation(live) in ("", _annotation(annotated))
+        return Difference(False, None, schema is not None, declared=True, recorded=True)
+    before = _annotation(live)
+    recorded = before == _annotation(annotated)
     if schema is not None:
         predicted = strategicmerge.apply(live, patch, schema)
     else:
@@ -90,7 +92,9 @@ def compare(target: Object, live: Object, *, ignored: Sequence[str] = ()) -> Dif
     left, right = _canonical(predicted, gvk), _canonical(live, gvk)
     for pointer in ignored:
         left, right = without_pointer(left, pointer), without_pointer(right, pointer)
-    return Difference(left != right, patch, schema is not None, predicted=left, declared=declared)
+    return Difference(
+        left != right, patch, schema is not None, predicted=left, declared=recorded or not before, recorded=recorded
+    )
 
 
 def declared_content(manifest: Object, gvk: GroupVersionKind) -> dict[str, Any]:
