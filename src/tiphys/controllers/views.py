@@ -41,6 +41,25 @@ class EngineViews:
         ]
         return {"nodes": nodes + [node for node in missing if node is not None]}
 
+    async def resource_health(self, namespace: str, name: str) -> Mapping[tuple[str, str, str, str], Mapping[str, str]]:
+        """Health of each managed resource that has one; a resource that is wanted and not there is Missing."""
+        found = self._controller.comparison((namespace, name))
+        if found is None:
+            return {}
+        comparison, session = found
+        healths: dict[tuple[str, str, str, str], Mapping[str, str]] = {}
+        for key, verdict in comparison.verdicts.items():
+            row = session.index.get(key)
+            if row is None:
+                if verdict.drift.kind is DriftKind.MISSING:
+                    healths[key] = {"status": "Missing"}
+                continue
+            health = health_of(row)
+            if health is not None:
+                message = {"message": health.message} if health.message else {}
+                healths[key] = {"status": health.status.value, **message}
+        return healths
+
     async def managed_resources(self, namespace: str, name: str) -> Sequence[Mapping[str, Any]] | None:
         """Target and live state of each managed resource as JSON texts; None when it has not been compared yet."""
         found = self._controller.comparison((namespace, name))

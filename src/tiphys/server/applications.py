@@ -121,10 +121,30 @@ async def get_application(context: Context) -> Response:
                 Code.DEADLINE_EXCEEDED, f"application was not refreshed within {REFRESH_TIMEOUT_S:.0f} s"
             )
         app = services.applications.get(app.namespace, app.name) or app
+    shown = visible(app.obj)
+    if services.trees is not None:
+        shown = with_resource_health(shown, await services.trees.resource_health(app.namespace, app.name))
     fields = context.request.query("fields")
-    if fields:
-        return json_response(FieldMask(fields).apply(visible(app.obj)) or {})
-    return Response(app.encoded)
+    return json_response((FieldMask(fields).apply(shown) or {}) if fields else shown)
+
+
+def with_resource_health(
+    app: dict[str, Any], healths: Mapping[tuple[str, str, str, str], Mapping[str, str]]
+) -> dict[str, Any]:
+    """The Application with the health of each resource put in: it is kept out of the object, where it would be a write each.
+
+    Source: compat 1.10 "resourceHealthSource".
+    """
+    status = app.get("status")
+    resources = status.get("resources") if isinstance(status, Mapping) else None
+    if not isinstance(resources, list) or not healths or not isinstance(status, Mapping):
+        return app
+    filled = []
+    for resource in resources:
+        key = tuple(str(resource.get(field) or "") for field in ("group", "kind", "namespace", "name"))
+        health = healths.get(key) if len(key) == 4 else None
+        filled.append({**resource, "health": health} if health is not None and "health" not in resource else resource)
+    return {**app, "status": {**status, "resources": filled}}
 
 
 async def create_application(context: Context) -> Response:

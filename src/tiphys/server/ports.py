@@ -55,6 +55,9 @@ class Trees(Protocol):
     async def resource_tree(self, namespace: str, name: str) -> Mapping[str, Any] | None:
         """`{nodes, orphanedNodes, hosts}` as Argo CD's ApplicationTree."""
 
+    async def resource_health(self, namespace: str, name: str) -> Mapping[tuple[str, str, str, str], Mapping[str, str]]:
+        """`{status, message}` of each managed resource that has health, by group, kind, namespace and name."""
+
     async def managed_resources(self, namespace: str, name: str) -> Sequence[Mapping[str, Any]] | None:
         """ResourceDiffs, Secret values masked."""
 

@@ -150,6 +150,9 @@ class World:
     async def resource_tree(self, namespace: str, name: str) -> Mapping[str, Any] | None:
         return {"nodes": [{"kind": "Pod", "name": "p"}]}
 
+    async def resource_health(self, namespace: str, name: str) -> Mapping[tuple[str, str, str, str], Mapping[str, str]]:
+        return {("apps", "Deployment", "shop", "web"): {"status": "Degraded", "message": "no image"}}
+
     async def managed_resources(self, namespace: str, name: str) -> list[Mapping[str, Any]] | None:
         return [{"kind": "ConfigMap", "name": "a"}, {"kind": "Secret", "name": "b"}]
 

@@ -401,6 +401,26 @@ async def test_refresh_waits_for_the_engine_and_trees_come_from_it() -> None:
     }
 
 
+async def test_get_shows_the_health_of_each_resource_from_the_tree() -> None:
+    w = world()
+    resources = [
+        {
+            "group": "apps",
+            "version": "v1",
+            "kind": "Deployment",
+            "namespace": "shop",
+            "name": "web",
+            "status": "Synced",
+        },
+        {"version": "v1", "kind": "ConfigMap", "namespace": "shop", "name": "settings", "status": "Synced"},
+    ]
+    w.writer.put(application(metadata={"namespace": "argocd"}, status={"resources": resources}))
+
+    shown = (await call(w, "GET", f"{APPS}/web")).json["status"]["resources"]
+
+    assert shown == [{**resources[0], "health": {"status": "Degraded", "message": "no image"}}, resources[1]]
+
+
 async def test_password_change() -> None:
     w = world()
     path = "/api/v1/account/password"
