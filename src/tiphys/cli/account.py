@@ -108,7 +108,7 @@ def can_i(ctx: click.Context, action: str, resource: str, subresource: str) -> N
 
     \b
     Examples:
-      tiphys account can-i sync applications '*'
+      tiphys account can-i sync applications 'default/*'
       tiphys account can-i update projects default
     """
     click.echo("yes" if open_api(ctx).can_i(action, resource, subresource) else "no")

@@ -137,14 +137,17 @@ def _as_failure(error: Exception) -> CommandFailed | None:
 
     if isinstance(error, UnknownFormError):
         return CommandFailed(str(error), code=ERROR)
-    from tiphys.client.errors import UNAUTHENTICATED, ApiFailure, ContextError, Unreachable
+    from tiphys.client.errors import PERMISSION_DENIED, UNAUTHENTICATED, ApiFailure, ContextError, Unreachable
 
     if isinstance(error, Unreachable):
         hint = "Is the server's certificate one of its own? Give --server-crt, or --insecure." if error.tls else ""
         return CommandFailed(str(error), hint=hint or "Is it running? `tiphys status` says what runs on this machine.")
     if isinstance(error, ApiFailure):
-        hint = "Log in with `tiphys login HOST` or `tiphys relogin`." if error.code == UNAUTHENTICATED else ""
-        return CommandFailed(str(error), hint=hint)
+        hints = {
+            UNAUTHENTICATED: "Log in with `tiphys login HOST`; `tiphys up` does it for what runs on this machine.",
+            PERMISSION_DENIED: "It is not there, or you may not do this: `tiphys account can-i` tells which.",
+        }
+        return CommandFailed(str(error), hint=hints.get(error.code, ""))
     if isinstance(error, ContextError):
         return CommandFailed(str(error))
     return None
@@ -158,5 +161,10 @@ def _closed_pipe() -> int:
 
 def entrypoint() -> None:
     """The console command."""
-    program = os.path.basename(sys.argv[0])
-    sys.exit(run(sys.argv[1:], program="argocd" if program.startswith("argocd") else "tiphys"))
+    program = "argocd" if os.path.basename(sys.argv[0]).startswith("argocd") else "tiphys"
+    instruction = os.environ.get(f"_{program.upper()}_COMPLETE")
+    if instruction:
+        from click.shell_completion import shell_complete
+
+        sys.exit(shell_complete(root, {}, program, f"_{program.upper()}_COMPLETE", instruction))
+    sys.exit(run(sys.argv[1:], program=program))

@@ -28,6 +28,7 @@ import click
 @click.option("--allow-file-repositories", is_flag=True, help="Read file:// repositories of this machine.")
 @click.option("--address-out", type=click.Path(path_type=Path), help="Write the API's URL to this file when ready.")
 @click.option("--store", "store_url", default="", help="SQLAlchemy URL of the store; SQLite in --home by default.")
+@click.option("--take-over", is_flag=True, help="Act in place of an Argo CD application controller scaled to zero.")
 @click.option("--loglevel", default="info", show_default=True, help="debug, info, warn or error.")
 @click.option(
     "--logformat",
@@ -47,6 +48,7 @@ def run(
     allow_file_repositories: bool,
     address_out: Path | None,
     store_url: str,
+    take_over: bool,
     loglevel: str,
     logformat: Literal["auto", "text", "json"],
 ) -> int:
@@ -70,6 +72,7 @@ def run(
         allow_file_repositories=allow_file_repositories,
         address_out=address_out,
         store_url=store_url,
+        take_over=take_over,
     )
 
     async def main() -> None:

@@ -16,6 +16,7 @@ from tiphys.devenv import daemons
 from tiphys.devenv.daemons import Alive, DaemonError
 from tiphys.devenv.example import APPLICATION, ExampleError, application, ensure_repository
 from tiphys.devenv.home import Home, HomeError, Ports, is_free
+from tiphys.devenv.login import log_in
 from tiphys.kube.client import ApiResource, KubeClient
 from tiphys.kube.config import ClusterConfigError, read_kubeconfig
 from tiphys.kube.transport import ClusterUnreachable
@@ -130,6 +131,7 @@ async def _up(home: Home, env: Mapping[str, str], say: Say) -> Standing:
             await _start_engine(home, ports, daemon_env, say)
         else:
             await _until_address(home, say)
+        await log_in(home, client, say)
         if made:
             await _create_example(home, client, say)
         await _until_healthy(home, client, say)
@@ -260,10 +262,17 @@ async def _until_healthy(home: Home, client: KubeClient, say: Say) -> None:
             told = text
         if time.monotonic() > deadline:
             raise UpError(
-                f"{APPLICATION} is still {sync} and {health} after {HEALTHY_WITHIN_S:.0f} s. "
+                f"{APPLICATION} is still {sync} and {health} after {HEALTHY_WITHIN_S:.0f} s{_reason(status)}. "
                 f"Look at `tiphys app get {APPLICATION}` and {home.log(ENGINE)}"
             )
         await asyncio.sleep(0.1)
+
+
+def _reason(status: Mapping[str, Any]) -> str:
+    told = [str(item.get("message") or "") for item in status.get("conditions") or ()]
+    told.append(str((status.get("operationState") or {}).get("message") or ""))
+    first = next((text for text in told if text), "")
+    return f": {first.splitlines()[0]}" if first else ""
 
 
 def _is_example(app: Mapping[str, Any], home: Home) -> bool:
@@ -273,4 +282,9 @@ def _is_example(app: Mapping[str, Any], home: Home) -> bool:
 
 def environment(home: Home, bin_folder: Path) -> dict[str, str]:
     """What a shell needs to talk to what runs here: kubectl and the CLI find it by themselves then."""
-    return {"TIPHYS_HOME": str(home.root), "KUBECONFIG": str(home.kubeconfig), "PATH": f"{bin_folder}{os.pathsep}$PATH"}
+    return {
+        "TIPHYS_HOME": str(home.root),
+        "KUBECONFIG": str(home.kubeconfig),
+        "ARGOCD_CONFIG_DIR": str(home.cli_config.parent),
+        "PATH": f"{bin_folder}{os.pathsep}$PATH",
+    }

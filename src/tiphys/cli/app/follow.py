@@ -233,8 +233,7 @@ class _Follower:
 
 
 def _is_changing(app: Object) -> bool:
-    operation = app.get("operation")
-    return bool(operation) and not show.field(operation, "sync", "dryRun")
+    return bool(app.get("operation")) and not show.field(app, "operation", "sync", "dryRun")
 
 
 def _is_ready(app: Object, wanted: Wanted, selected: Sequence[Object]) -> bool:
