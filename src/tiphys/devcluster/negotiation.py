@@ -117,17 +117,6 @@ def discovery_form(accept: str) -> AggregatedForm:
     return AggregatedForm.NONE
 
 
-def body_type(content_type: str) -> str:
-    """Media type of a request body that is an object; an absent header means JSON. Raises UnsupportedMediaType."""
-    name = content_type.partition(";")[0].strip().lower()
-    if name in ("", JSON, YAML, PROTOBUF):
-        return name or JSON
-    raise UnsupportedMediaType(
-        "the body of the request was in an unknown format - accepted media types include:"
-        " application/json, application/yaml, application/vnd.kubernetes.protobuf"
-    )
-
-
 def patch_type(content_type: str, *, custom: bool) -> str:
     """`json`, `merge`, `strategic` or `apply`. Raises UnsupportedMediaType; strategic does not exist for custom resources."""
     kind = PATCH_TYPES.get(content_type.partition(";")[0].strip().lower())

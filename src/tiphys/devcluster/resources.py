@@ -117,13 +117,6 @@ class Registry:
         """The resource served at this path, None when there is none."""
         return self._groups.get(group, {}).get(version, {}).get(plural)
 
-    def by_kind(self, group: str, version: str, kind: str) -> Resource | None:
-        """The resource whose objects have this kind."""
-        for resource in self._groups.get(group, {}).get(version, {}).values():
-            if resource.kind == kind:
-                return resource
-        return None
-
     def stored(self, bucket: str) -> Resource | None:
         """The resource in the version its objects are kept in."""
         return self._buckets.get(bucket)

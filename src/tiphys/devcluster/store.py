@@ -19,6 +19,7 @@ from tiphys.devcluster.disk import Batch, Disk, Row, StoreError
 EventType = Literal["ADDED", "MODIFIED", "DELETED"]
 RV_BLOCK = 4096  # resourceVersions reserved on disk at a time; a crash skips at most one block
 RING_SIZE = 20_000  # events kept for watches that resume and lists that continue
+RING_BYTES = 32 * 1024 * 1024  # fewer when their objects are large
 PARSED_KEPT = 4096  # parsed objects kept beside their bytes; the others are parsed again when needed
 
 
@@ -98,6 +99,7 @@ class Store:
         self._ring_size = ring_size
         self._buckets: dict[str, _Bucket] = {}
         self._ring: deque[Event] = deque()
+        self._ring_bytes = 0
         self._ring_start = 0  # events after this version are in the ring
         self._rv = 0
         self._reserved = 0
@@ -243,8 +245,11 @@ class Store:
 
     def _changed(self, event: Event, body: bytes | None) -> None:
         self._ring.append(event)
-        if len(self._ring) > self._ring_size:
-            self._ring_start = self._ring.popleft().rv
+        self._ring_bytes += len(event.record.data)
+        while len(self._ring) > self._ring_size or self._ring_bytes > RING_BYTES:
+            oldest = self._ring.popleft()
+            self._ring_start = oldest.rv
+            self._ring_bytes -= len(oldest.record.data)
         self._undelivered.append(event)
         if self._disk is None:
             self.committed_rv = event.rv
