@@ -96,7 +96,7 @@ def merge_patch(old: Obj, new: Obj) -> Json:
             inner = merge_patch(before, value)
             if inner:
                 patch[name] = inner
-        elif not _same(before, value):
+        elif not same(before, value):
             patch[name] = value
     for name, before in old.items():
         if name not in new and before is not None:
@@ -104,17 +104,13 @@ def merge_patch(old: Obj, new: Obj) -> Json:
     return patch
 
 
-def _same(one: Any, other: Any) -> bool:
+def same(one: Any, other: Any) -> bool:
+    """Whether two JSON values are the same, null and absent being one."""
     if one == other:  # the usual case, without a walk; 1, 1.0 and true in the same place do not occur
         return True
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         names = one.keys() | other.keys()
-        return all(_same(one.get(name), other.get(name)) for name in names)
+        return all(same(one.get(name), other.get(name)) for name in names)
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(_same(a, b) for a, b in zip(one, other, strict=True))
+        return len(one) == len(other) and all(same(a, b) for a, b in zip(one, other, strict=True))
     return False
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether two JSON values are the same, null and absent being one."""
-    return _same(one, other)
