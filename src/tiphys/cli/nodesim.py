@@ -29,7 +29,8 @@ import click
 def nodesim(kubeconfig: Path, context: str | None, events: bool, controllers: bool, log_level: str) -> None:
     """Stand in for a node: Pods become ready, Jobs end, load balancers get addresses, and no container runs.
 
-    Prints one line when the node is registered, and runs until it is told to stop.
+    Prints one line when the node is registered, and runs until it is told to stop. Annotations in a Pod template make
+    trouble on purpose: embedded.tiphys.dev/never-ready, crash-loop, image-pull-failure, start-delay, exit-code, run-seconds.
 
     \b
     Example:
