@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export TIPHYS_HOME ?= $(CURDIR)/.tiphys
 PYTEST := $(BIN)/python -m pytest
+# Comparisons with the real server, and what is to hold of both servers.
+REAL_TESTS := $(wildcard tests/devcluster/*_real.py) $(patsubst %,tests/devcluster/test_%.py,access workloads nodesim)
 
 .PHONY: help
 help: ## List the targets
@@ -52,7 +54,7 @@ realcluster: $(STAMP) ## Build a real kube-apiserver for tests (needs Go 1.26; t
 
 .PHONY: test-real
 test-real: realcluster ## End-to-end and comparison tests on the real API server
-	@$(PYTEST) -q tests/e2e tests/devcluster/*_real.py --cluster=real
+	@$(PYTEST) -q tests/e2e $(REAL_TESTS) --cluster=real
 
 .PHONY: clean
 clean: ## Remove the environment and caches (not the data of `make up`)

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.support.accesscontract import CHECKS, Check, short_name
-from tests.support.answering import answering_cluster
-from tests.support.environment import Cluster
+from tests.support.environment import Cluster, start_cluster
 
 from tiphys.devcluster.local import LocalAccess
 from tiphys.devcluster.serve import Running, ServeOptions, serve
@@ -23,7 +22,7 @@ ALL_KINDS = {**KINDS, "v1/configmaps": "ConfigMap"}
 
 @pytest.fixture(scope="module")
 def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with answering_cluster(request.config, tmp_path_factory.mktemp("access")) as running:
+    with start_cluster(request.config, tmp_path_factory.mktemp("access")) as running:
         yield running
 
 

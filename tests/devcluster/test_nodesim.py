@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.answering import answering_cluster
-from tests.support.environment import Cluster
+from tests.support.environment import Cluster, start_cluster
 from tests.support.processes import TIPHYS, Program
 
 
 @pytest.fixture(scope="module")
 def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with answering_cluster(request.config, tmp_path_factory.mktemp("nodesim")) as running:
+    with start_cluster(request.config, tmp_path_factory.mktemp("nodesim")) as running:
         yield running
 
 

@@ -12,8 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from tests.support.answering import answering_cluster
-from tests.support.environment import Cluster
+from tests.support.environment import Cluster, start_cluster
 
 from tiphys.apimachinery.apierrors import AlreadyExists, NotFound
 from tiphys.devcluster.workloads.world import DEPLOYMENTS, JOBS, KINDS, PODS
@@ -50,7 +49,7 @@ Conditions = list[tuple[str, str, str]]
 
 @pytest.fixture(scope="module")
 def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with answering_cluster(request.config, tmp_path_factory.mktemp("workloads")) as running:
+    with start_cluster(request.config, tmp_path_factory.mktemp("workloads")) as running:
         yield running
 
 

@@ -149,9 +149,21 @@ def _embedded(root: Path) -> Iterator[Cluster]:
     )
     try:
         wait_for(kubeconfig, program)
+        _until_answering(kubeconfig, root)
         yield Cluster("embedded", kubeconfig, kubeconfig, process=program)
     finally:
         program.stop()
+
+
+def _until_answering(kubeconfig: Path, root: Path) -> None:
+    """The kubeconfig may be there before the server listens."""
+    kubectl = Kubectl(kubeconfig, root / "kubectl-cache")
+
+    def look() -> bool | Pending:
+        done = kubectl.run("get", "namespace", "default")
+        return True if done.returncode == 0 else Pending(done.stderr)
+
+    eventually(look, within_s=30, what="an answer of the API server")
 
 
 @contextmanager
