@@ -22,6 +22,8 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
+import orjson
+
 from tiphys.apimachinery.names import GroupVersionKind
 from tiphys.apimachinery.quantity import canonical
 
@@ -37,7 +39,9 @@ _META = "apimachinery.pkg.apis.meta.v1."
 _CRD = "apiextensions-apiserver.pkg.apis.apiextensions.v1."
 _RAW_EXTENSION = "apimachinery.pkg.runtime.RawExtension"
 
-_RFC3339_UTC = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])T([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ")  # valid in any month
+_RFC3339_UTC = re.compile(
+    r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])T([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ"
+)  # valid in any month
 _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:[.,](\d+))?(Z|[+-]\d\d:\d\d)",
 )
@@ -198,7 +202,7 @@ class _Never:
 def builtin() -> Shapes:
     """Decoders of the kinds Kubernetes 1.36 has built in, beta and older versions included."""
     data = files("tiphys.apimachinery").joinpath("data/goshapes.json.gz").read_bytes()
-    return Shapes(json.loads(gzip.decompress(data)))
+    return Shapes(orjson.loads(gzip.decompress(data)))
 
 
 def known(gvk: GroupVersionKind) -> bool:
@@ -522,7 +526,21 @@ def _instant(value: Any, *, micro: bool) -> datetime:
 
 def _time_problem(value: str, micro: bool) -> str:
     """Where Go's time.Parse gives up: the rest of the text and the element of the layout it cannot be."""
-    elements = ["2006", "-", "01", "-", "02", "T", "15", ":", "04", ":", "05", *([".000000"] if micro else []), "Z07:00"]
+    elements = [
+        "2006",
+        "-",
+        "01",
+        "-",
+        "02",
+        "T",
+        "15",
+        ":",
+        "04",
+        ":",
+        "05",
+        *([".000000"] if micro else []),
+        "Z07:00",
+    ]
     rest = value
     for element in elements:
         pattern = "Z|[+-][0-9]{2}:[0-9]{2}" if element == "Z07:00" else re.sub("[0-9]", "[0-9]", re.escape(element))

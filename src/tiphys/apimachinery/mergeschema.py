@@ -10,11 +10,12 @@ Source: dev-cluster 3, 6; kube-openapi pkg/schemaconv (OpenAPI to merge types).
 from __future__ import annotations
 
 import gzip
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Final
+
+import orjson
 
 from tiphys.apimachinery.names import GroupVersionKind
 
@@ -110,7 +111,7 @@ class MergeSchemas:
     def builtin(cls) -> MergeSchemas:
         """Types of Kubernetes' own kinds, read from the package (a few milliseconds)."""
         packed = files("tiphys.apimachinery").joinpath("data/mergeschema.json.gz").read_bytes()
-        document = json.loads(gzip.decompress(packed))
+        document = orjson.loads(gzip.decompress(packed))
         return cls(document["types"], document["kinds"])
 
     def for_kind(self, gvk: GroupVersionKind) -> MergeSchema | None:

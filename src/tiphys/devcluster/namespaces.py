@@ -20,7 +20,9 @@ Object = dict[str, Any]
 
 MANAGER = "kube-controller-manager"
 ROOT_CA = "kube-root-ca.crt"
-ROOT_CA_NOTE = "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as"
+ROOT_CA_NOTE = (
+    "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as"
+)
 _BORN_WITH = {("serviceaccounts", "default"), ("configmaps", ROOT_CA)}
 
 
@@ -128,7 +130,12 @@ class Namespaces:
         counted = ", ".join(f"{name} has {count} resource instances" for name, count in sorted(remaining.items()))
         kept = ", ".join(f"{name} in {count} resource instances" for name, count in sorted(finalizers.items()))
         wanted = (
-            ("NamespaceDeletionDiscoveryFailure", False, "ResourcesDiscovered", "All resources successfully discovered"),
+            (
+                "NamespaceDeletionDiscoveryFailure",
+                False,
+                "ResourcesDiscovered",
+                "All resources successfully discovered",
+            ),
             (
                 "NamespaceDeletionGroupVersionParsingFailure",
                 False,
