@@ -42,17 +42,18 @@ def up() -> int:
         f"{found.ports.api if found.ports else '?'}."
     )
     click.echo("\nWhat to type next:\n")
-    for line in (
-        f'  eval "$({prefix} env)"                      # kubectl and the CLI in this shell',
-        "  kubectl get app -n argocd",
-        f"  {prefix} app get my-app",
-        f"  git clone {home.repository}",
-        "  cd config && sed -i 's/nginx:1.27/nginx:1.28/' apps/my-app/deployment.yaml",
-        "  git commit -am 'nginx 1.28' && git push      # live in a moment",
-        f"  {prefix} down                             # stop; --purge removes everything",
+    for line, comment in (
+        (f'eval "$({prefix} env)"', "kubectl and tiphys in this shell"),
+        ("kubectl get app -n argocd", ""),
+        ("tiphys app get my-app", ""),
+        (f"git clone {home.repository} && cd config", ""),
+        ("sed -i 's/nginx:1.27/nginx:1.28/' apps/my-app/deployment.yaml", ""),
+        ("git commit -am 'nginx 1.28' && git push", "live in a moment"),
+        ("tiphys app wait my-app && tiphys app history my-app", ""),
+        ("tiphys down", "stop; --purge removes everything"),
     ):
-        click.echo(line)
-    click.echo("\nThe dashboard's admin password:\n")
+        click.echo(f"  {line:<62}# {comment}" if comment else f"  {line}")
+    click.echo("\nThe CLI is logged in. The password of admin:\n")
     click.echo(
         f"  kubectl --kubeconfig {found.home.kubeconfig} -n argocd get secret argocd-initial-admin-secret "
         '-o jsonpath="{.data.password}" | base64 -d; echo'

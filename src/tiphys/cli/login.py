@@ -6,6 +6,7 @@ import base64
 import json
 import os
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import click
@@ -181,10 +182,10 @@ def logout(ctx: click.Context, name: str) -> None:
       tiphys logout localhost:8080
     """
     options = options_of(ctx)
-    path = places(options, os.environ).in_force
-    contexts = read_contexts(path)
-    if contexts is None:
+    files = _files(options)
+    if not files:
         raise not_as_asked("Nothing to logout from")
+    path, contexts = next((item for item in files.items() if name in item[1].names), next(iter(files.items())))
     found = contexts.login(name)
     if not found.token:
         raise not_as_asked(f"Error in logging out from context '{name}'")
@@ -213,8 +214,9 @@ def context(ctx: click.Context, name: str | None, delete: bool) -> None:
       tiphys context localhost:8080
       tiphys context localhost:8080 --delete
     """
-    where = places(options_of(ctx), os.environ)
-    files = {path: found for path in (where.local, where.own) if (found := read_contexts(path)) is not None}
+    options = options_of(ctx)
+    where = places(options, os.environ)
+    files = _files(options)
     if name is None and not delete:
         rows = [("CURRENT", "NAME", "SERVER")]
         for path, contexts in files.items():
@@ -247,7 +249,13 @@ def context(ctx: click.Context, name: str | None, delete: bool) -> None:
     click.echo(f"Switched to context '{name}'")
 
 
-def _choose(local: Any, *, is_local: bool) -> None:
+def _files(options: dict[str, Any]) -> dict[Path, ContextFile]:
+    """The configuration files there are, that of `tiphys up` first."""
+    where = places(options, os.environ)
+    return {path: found for path in (where.local, where.own) if (found := read_contexts(path)) is not None}
+
+
+def _choose(local: Path, *, is_local: bool) -> None:
     from tiphys.cli.session import OWN_CHOSEN
 
     mark = local.parent / OWN_CHOSEN

@@ -238,7 +238,9 @@ class Stream:
                     self._lines.put(line.strip())
                 if not line:
                     return
-        except (OSError, ValueError, http.client.HTTPException) as error:
+        except (
+            Exception
+        ) as error:  # what a connection that is closed under a reader raises is not written down anywhere
             self._lines.put(b"" if self._closing else error)
 
 

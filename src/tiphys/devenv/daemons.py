@@ -38,6 +38,7 @@ class Alive:
     pid: int
     started: float  # Unix seconds
     argv: tuple[str, ...] = ()
+    log_from: int = 0  # where its own lines begin in the log
 
 
 def alive(home: Home, name: str) -> Alive | None:
@@ -66,6 +67,7 @@ def start(home: Home, name: str, argv: Sequence[str], env: Mapping[str, str]) ->
         _rotate(home.log(name))
         with home.log(name).open("ab") as log:
             os.fchmod(log.fileno(), 0o600)
+            log_from = log.tell()
             process = subprocess.Popen(
                 argv,
                 stdin=subprocess.DEVNULL,
@@ -75,9 +77,11 @@ def start(home: Home, name: str, argv: Sequence[str], env: Mapping[str, str]) ->
                 cwd=home.root,
                 start_new_session=True,
                 pass_fds=(descriptor,),
+                umask=0o077,
             )
-        found = Alive(name, process.pid, time.time(), tuple(argv))
-        text = json.dumps({"pid": found.pid, "started": found.started, "argv": list(argv)}).encode()
+        found = Alive(name, process.pid, time.time(), tuple(argv), log_from)
+        row = {"pid": found.pid, "started": found.started, "argv": list(argv), "log_from": log_from}
+        text = json.dumps(row).encode()
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, text, 0)
         # The child is not waited for: it belongs to init once we end. Forget it without a warning.
@@ -105,12 +109,13 @@ def stop(home: Home, name: str, *, within_s: float = STOP_WITHIN_S) -> bool:
     return True
 
 
-def last_words(path: Path) -> str:
-    """The end of a daemon's log, for an error message."""
+def last_words(home: Home, name: str) -> str:
+    """The end of what a daemon has said since its last start, for an error message."""
     try:
-        with path.open("rb") as file:
-            file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - 8192))
+        started = _described(name, home.lock(name).read_bytes())
+        with home.log(name).open("rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(0, end - 8192, started.log_from if started.log_from <= end else 0))
             lines = file.read().decode(errors="replace").splitlines()
     except OSError:
         return "(no log)"
@@ -119,13 +124,19 @@ def last_words(path: Path) -> str:
 
 def program() -> list[str]:
     """How this very installation is started again."""
-    return [sys.executable, "-m", "tiphys"]
+    return [sys.executable, "-P", "-m", "tiphys"]  # -P: nothing is imported from the folder it is started in
 
 
 def _described(name: str, text: bytes) -> Alive:
     try:
         found = json.loads(text)
-        return Alive(name, int(found["pid"]), float(found["started"]), tuple(found.get("argv") or ()))
+        return Alive(
+            name,
+            int(found["pid"]),
+            float(found["started"]),
+            tuple(found.get("argv") or ()),
+            int(found.get("log_from") or 0),
+        )
     except (ValueError, KeyError, TypeError):
         return Alive(name, 0, 0.0)  # it is just being started and has not been described yet
 

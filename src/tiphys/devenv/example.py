@@ -74,7 +74,7 @@ def _git(env: Mapping[str, str], *args: str) -> None:
         "GIT_COMMITTER_EMAIL": "tiphys@localhost",
     }
     done = subprocess.run(
-        ["git", *args], env=clean, capture_output=True, text=True, timeout=_GIT_TIMEOUT_S, check=False
+        ["git", *args], env=clean, capture_output=True, text=True, timeout=_GIT_TIMEOUT_S, check=False, umask=0o077
     )
     if done.returncode != 0:
         raise ExampleError(f"git {args[0]} failed: {done.stderr.strip()}")

@@ -122,9 +122,9 @@ async def _up(home: Home, env: Mapping[str, str], say: Say) -> Standing:
     daemon_env = {
         k: v for k, v in env.items() if k in ("PATH", "HOME", "LANG", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
     }
+    made = ensure_repository(home.repository, env)  # first: without git nothing need be started
     if CLUSTER not in before.running:
         await _start_cluster(home, ports, daemon_env, say)
-    made = ensure_repository(home.repository, env)
     async with _client(home) as client:
         await _until_ready(home, client, say)
         if ENGINE not in before.running:
@@ -199,12 +199,12 @@ async def _until(condition: Callable[[], bool], home: Home, name: str, what: str
         if daemons.alive(home, name) is None:
             raise UpError(
                 f"{name} ended while it was waited for {what}. Its last words, from {home.log(name)}:\n"
-                f"{daemons.last_words(home.log(name))}"
+                f"{daemons.last_words(home, name)}"
             )
         if time.monotonic() > deadline:
             raise UpError(
                 f"{name} was waited for {what} for {READY_WITHIN_S:.0f} s. Its last words, from "
-                f"{home.log(name)}:\n{daemons.last_words(home.log(name))}"
+                f"{home.log(name)}:\n{daemons.last_words(home, name)}"
             )
         await asyncio.sleep(_POLL_S)
 
@@ -260,6 +260,11 @@ async def _until_healthy(home: Home, client: KubeClient, say: Say) -> None:
         if text != told:
             say(text)
             told = text
+        if daemons.alive(home, ENGINE) is None:
+            raise UpError(
+                f"engine ended while {APPLICATION} was waited for. Its last words, from {home.log(ENGINE)}:\n"
+                f"{daemons.last_words(home, ENGINE)}"
+            )
         if time.monotonic() > deadline:
             raise UpError(
                 f"{APPLICATION} is still {sync} and {health} after {HEALTHY_WITHIN_S:.0f} s{_reason(status)}. "
