@@ -1,8 +1,8 @@
 """Composition root: settings in, running services out; the only place that builds I/O objects.
 
 The order in which the engine's services start, and why: the store first, because an operation is written down before it
-acts; then the render workers and the cluster's live view; then our own namespace, whose first list is the work; then what
-works on it; the API last, so that it never answers from an empty view.
+acts; then the Lease, because only its holder writes; then the render workers and the cluster's live view; then our own
+namespace, whose first list is the work; then what works on it; the API last, so that it never answers from an empty view.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from typing import Any
 from tiphys import __version__
 from tiphys.apimachinery.names import ResourceKey
 from tiphys.controllers.application import ApplicationController
-from tiphys.controllers.bootstrap import prepare
+from tiphys.controllers.bootstrap import ensure_namespace, prepare
 from tiphys.controllers.clusters import ChangeSignal, ClusterSession
 from tiphys.controllers.controlplane import ControlPlane
+from tiphys.controllers.leadership import LEASE, Leadership, refuse_beside_argocd
 from tiphys.controllers.repositories import RepositoryWatch
 from tiphys.controllers.views import EngineViews
 from tiphys.devcluster.pki import ensure_pki
@@ -34,12 +35,13 @@ from tiphys.identity.sessions import Sessions
 from tiphys.kube.client import KubeClient
 from tiphys.kube.config import ClusterConfig, in_cluster_config, read_kubeconfig
 from tiphys.kube.discovery import Discovery
+from tiphys.kube.lease import LeaseLock
 from tiphys.model.application import Application
 from tiphys.model.codec import encode
 from tiphys.model.destination import IN_CLUSTER_SERVER
 from tiphys.model.source import ApplicationSource
 from tiphys.runtime.clock import Clock, SystemClock
-from tiphys.runtime.files import make_private_folder, write_atomic
+from tiphys.runtime.files import FileLock, make_private_folder, write_atomic
 from tiphys.runtime.ids import SystemIds
 from tiphys.runtime.log import Logger, LogSink
 from tiphys.runtime.supervisor import Lifetime, Service, Supervisor
@@ -73,6 +75,7 @@ class EngineOptions:
     allow_file_repositories: bool = False
     address_out: Path | None = None
     store_url: str = ""
+    take_over: bool = False  # act in the place of an Argo CD application controller that is scaled to zero
 
 
 def cluster_config(options: EngineOptions, env: Mapping[str, str]) -> ClusterConfig:
@@ -99,6 +102,35 @@ class Engine:
     ledger: Ledger
     supervisor: Supervisor
     client: KubeClient
+
+
+class _HomeClaim:
+    """A home folder in use by one process alone, and the name under which that process competes for the Lease.
+
+    The name stays the same over restarts, so that a restarted engine need not wait for the Lease of the killed one to run
+    out; the lock makes sure that the earlier one is really gone.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._lock = FileLock(home / "engine.lock")
+        self.identity = ""
+
+    def take(self) -> None:
+        """Raises LockHeldError when another process uses the folder."""
+        self._lock.acquire(f"pid {os.getpid()}")
+        path = self._home / "identity"
+        try:
+            name = path.read_text().strip()
+        except FileNotFoundError:
+            name = SystemIds().uuid()
+            write_atomic(path, f"{name}\n".encode())
+        # A copy of the folder is another engine, and so is the same folder on another machine.
+        self.identity = f"{os.uname().nodename}_{name}_{self._home.stat().st_ino}"
+
+    def release(self) -> None:
+        """Let others use the folder."""
+        self._lock.release()
 
 
 class SingleCluster:
@@ -161,21 +193,48 @@ def build_engine(
     index.listener = lambda key, before, after: controller.live_changed(session, key, before, after)
     session.live.state_changed = controller.live_state_changed
 
+    claim = _HomeClaim(options.home)
+
     async def store(life: Lifetime) -> None:
+        claim.take()
         await database.start()
         life.ready()
         try:
             await life.until_stopped()
         finally:
             await database.stop()
+            claim.release()
 
     async def connection(life: Lifetime) -> None:
-        await prepare(client, namespace=options.namespace, clock=clock, ids=SystemIds(), log=log.bind(part="bootstrap"))
+        await refuse_beside_argocd(client, namespace=options.namespace, take_over=options.take_over)
+        await ensure_namespace(client, options.namespace, log.bind(part="bootstrap"))
         life.ready()
         try:
             await life.until_stopped()
         finally:
             await client.close()
+
+    def lease(on_lost: Callable[[str], None]) -> LeaseLock:
+        return LeaseLock(
+            client,
+            namespace=options.namespace,
+            name=LEASE,
+            identity=claim.identity,
+            clock=clock,
+            on_lost=on_lost,
+            fraction=random.random,
+        )
+
+    leadership = Leadership(
+        lease,
+        namespace=options.namespace,
+        prepare=lambda: prepare(
+            client, namespace=options.namespace, clock=clock, ids=SystemIds(), log=log.bind(part="bootstrap")
+        ),
+        act=controller.act,
+        halt=controller.halt,
+        log=log.bind(part="leadership"),
+    )
 
     cache = ApplicationCache()
     plane.application_told = lambda word, obj: cache.event(word, obj)
@@ -212,6 +271,7 @@ def build_engine(
 
     groups = [
         [Service("store", store), Service("api-server", connection)],
+        [service("leadership", leadership.run)],
         [Service("render-workers", pool.serve), service("live", session.live.run)],
         [service("control-plane", plane.run)],
         [

@@ -30,9 +30,13 @@ class BootstrapError(Exception):
     """The cluster lacks something that could not be made."""
 
 
-async def prepare(client: KubeClient, *, namespace: str, clock: Clock, ids: Ids, log: Logger = SILENT) -> None:
-    """Make what is absent. Raises BootstrapError, ApiError, ClusterUnreachable."""
+async def ensure_namespace(client: KubeClient, namespace: str, log: Logger = SILENT) -> None:
+    """Make our namespace if it is absent; the Lease that says who prepares the rest stands in it."""
     await _ensure(client, NAMESPACES, {"metadata": {"name": namespace}}, "", log)
+
+
+async def prepare(client: KubeClient, *, namespace: str, clock: Clock, ids: Ids, log: Logger = SILENT) -> None:
+    """Make what is absent in our namespace. Raises BootstrapError, ApiError, ClusterUnreachable."""
     for crd in crd_objects():
         if await _ensure(client, CRDS, crd, "", log):
             await _until_established(client, str(crd["metadata"]["name"]), clock)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from tiphys.apimachinery.apierrors import NotFound
 from tiphys.engine.live.index import is_newer
 from tiphys.kube.client import MERGE, ApiResource, KubeClient
 from tiphys.kube.watch import Reflector
@@ -25,7 +27,14 @@ CONFIG_MAPS = ApiResource("", "v1", "ConfigMap", "configmaps", True)
 SECRETS = ApiResource("", "v1", "Secret", "secrets", True)
 
 STATUS_MANAGER = "argocd-application-controller"
-SETTINGS_OBJECTS = frozenset({"argocd-cm", "argocd-cmd-params-cm", "argocd-rbac-cm", "argocd-secret"})
+SETTINGS_OBJECTS = frozenset(
+    {
+        ("ConfigMap", "argocd-cm"),
+        ("ConfigMap", "argocd-cmd-params-cm"),
+        ("ConfigMap", "argocd-rbac-cm"),
+        ("Secret", "argocd-secret"),
+    }
+)
 
 Key = tuple[str, str]  # namespace, name
 
@@ -75,8 +84,12 @@ class ControlPlane:
                 namespace=self.namespace,
             )
             for resource, replace, event in (
-                (CONFIG_MAPS, self._replace_config, self._on_config),
-                (SECRETS, self._replace_config, self._on_config),
+                (
+                    CONFIG_MAPS,
+                    partial(self._replace_config, CONFIG_MAPS.kind),
+                    partial(self._on_config, CONFIG_MAPS.kind),
+                ),
+                (SECRETS, partial(self._replace_config, SECRETS.kind), partial(self._on_config, SECRETS.kind)),
                 (PROJECTS, self._replace_projects, self._on_project),
                 (APPLICATIONS, self._replace_applications, self._on_application),
             )
@@ -95,7 +108,19 @@ class ControlPlane:
         answer = await self.client.patch(
             APPLICATIONS, key[1], body, key[0], content_type=MERGE, field_manager=STATUS_MANAGER
         )
-        self._on_application("MODIFIED", answer)
+        metadata = answer.get("metadata") or {}
+        gone = "deletionTimestamp" in metadata and not metadata.get("finalizers")
+        self._on_application("DELETED" if gone else "MODIFIED", answer)
+        found = self.applications.get(key)
+        return found if isinstance(found, Application) else None
+
+    async def read_application(self, key: Key) -> Application | None:
+        """The Application as the API server has it now; None when it is gone or cannot be decoded."""
+        try:
+            self._on_application("MODIFIED", await self.client.get(APPLICATIONS, key[1], key[0]))
+        except NotFound:
+            if key in self.objects:
+                self._on_application("DELETED", self.objects[key])
         found = self.applications.get(key)
         return found if isinstance(found, Application) else None
 
@@ -151,37 +176,47 @@ class ControlPlane:
 
     def take_settings_object(self, obj: Mapping[str, Any]) -> None:
         """A settings object as our own write was answered: in force at once, before the watch tells of it."""
-        self._on_config("MODIFIED", obj)
+        self._on_config(str(obj.get("kind") or SECRETS.kind), "MODIFIED", obj)
 
-    def _replace_config(self, objects: list[Mapping[str, Any]], _version: str) -> None:
-        for obj in objects:
-            self._take_config(obj)
-        self._reload()
+    def _replace_config(self, kind: str, objects: list[Mapping[str, Any]], _version: str) -> None:
+        names = {_key(obj)[1] for obj in objects}
+        gone = [name for name in self._settings_objects if (kind, name) in SETTINGS_OBJECTS and name not in names]
+        if kind == SECRETS.kind:
+            gone += [name for name in self.cluster_secrets if name not in names]
+        changed = [self._drop_config(kind, name) for name in gone]
+        changed += [self._take_config(kind, obj) for obj in objects]
+        if any(changed):
+            self._reload()
+            self.everything_changed()
 
-    def _on_config(self, word: str, obj: Mapping[str, Any]) -> None:
-        name = _key(obj)[1]
-        if word == "DELETED":
-            changed = self._settings_objects.pop(name, None) is not None
-            changed = self.cluster_secrets.pop(name, None) is not None or changed
-        else:
-            changed = self._take_config(obj)
+    def _on_config(self, kind: str, word: str, obj: Mapping[str, Any]) -> None:
+        changed = self._drop_config(kind, _key(obj)[1]) if word == "DELETED" else self._take_config(kind, obj)
         if changed:
             self._reload()
             self.everything_changed()
 
-    def _take_config(self, obj: Mapping[str, Any]) -> bool:
-        """Keep what we read from; True when it is new."""
+    def _drop_config(self, kind: str, name: str) -> bool:
+        changed = kind == SECRETS.kind and self.cluster_secrets.pop(name, None) is not None
+        if (kind, name) in SETTINGS_OBJECTS:
+            changed = self._settings_objects.pop(name, None) is not None or changed
+        return changed
+
+    def _take_config(self, kind: str, obj: Mapping[str, Any]) -> bool:
+        """Keep what we read from; True when it says something new."""
         name = _key(obj)[1]
         labels = (obj.get("metadata") or {}).get("labels") or {}
-        if labels.get(SECRET_TYPE_LABEL) == "cluster":
+        if kind == SECRETS.kind and labels.get(SECRET_TYPE_LABEL) == "cluster":
+            known = self.cluster_secrets.get(name)
             self.cluster_secrets[name] = obj
-            return True
-        if name in SETTINGS_OBJECTS:
+            return known is None or known.get("data") != obj.get("data") or _labels(known) != labels
+        changed = kind == SECRETS.kind and self.cluster_secrets.pop(name, None) is not None
+        if (kind, name) in SETTINGS_OBJECTS:
+            known = self._settings_objects.get(name)
             self._settings_objects[name] = obj
             if PART_OF_LABEL not in labels:
                 self._log.debug("a settings object lacks the part-of label", name=name)
-            return True
-        return False
+            changed = known is None or known.get("data") != obj.get("data") or _labels(known) != labels or changed
+        return changed
 
     def _reload(self) -> None:
         loaded = load_settings(self._settings_objects)
@@ -193,6 +228,11 @@ class ControlPlane:
 def _key(obj: Mapping[str, Any]) -> Key:
     metadata = obj.get("metadata") or {}
     return (str(metadata.get("namespace") or ""), str(metadata.get("name") or ""))
+
+
+def _labels(obj: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = (obj.get("metadata") or {}).get("labels") or {}
+    return found
 
 
 def _uid(obj: Mapping[str, Any]) -> object:

@@ -30,6 +30,7 @@ from tiphys.policy.spec import DestinationError, resolve_destination
 from tiphys.runtime.clock import Clock, format_time
 from tiphys.runtime.log import Logger
 
+HOOK_KINDS = frozenset({GroupKind("batch", "Job"), GroupKind("", "Pod")})
 OURS = frozenset({RESOURCES_FINALIZER, FOREGROUND_FINALIZER, BACKGROUND_FINALIZER})
 
 
@@ -60,6 +61,8 @@ class Deletion:
             session = await self._clusters(destination.server)
             kinds = {GroupKind(r.group, r.kind) for r in app.status.resources}
             state = app.status.operation_state
+            if state is not None:
+                kinds |= HOOK_KINDS  # a hook may have been made that was not yet written down
             if state is not None and state.sync_result is not None:
                 kinds |= {GroupKind(r.group, r.kind) for r in state.sync_result.resources}
             unknown = await session.live.require(kinds)
@@ -77,8 +80,13 @@ class Deletion:
                 patcher=ThreeWayPatcher(),
                 until=session.changes.until,
             )
+            for row in left:
+                await applier.release_object(row.key)  # nobody waits for the result of a hook any more
+            left = [now for row in left if (now := session.index.get(row.key)) is not None and now.uid == row.uid]
             if any(row.deleting for row in left):
                 return None
+            if not left:
+                return 0.0
             waves = {row.key: sync_wave(annotations_of(row.manifest)) for row in left}
             last = max(waves.values())
             for row in left:

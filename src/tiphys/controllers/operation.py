@@ -6,16 +6,26 @@ it needs to go on after a crash stands in the Application's operationState befor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from tiphys.apimachinery.names import GroupKind, ResourceKey
 from tiphys.engine.health.assess import Override, assess, needs_settling
 from tiphys.engine.live.index import LiveIndex
-from tiphys.engine.states import Action, Comparison, OperationPhase, SyncPlan, TargetState, Task, TaskId, TaskResult
+from tiphys.engine.states import (
+    Action,
+    Comparison,
+    OperationPhase,
+    ResultCode,
+    SyncPlan,
+    TargetState,
+    Task,
+    TaskId,
+    TaskResult,
+)
 from tiphys.engine.status.summary import resource_results
-from tiphys.engine.sync.apply import Applier, Options
+from tiphys.engine.sync.apply import Applier, Options, Performed
 from tiphys.engine.sync.plan import Wanted, plan
 from tiphys.engine.sync.step import Advance, Observed, advance, terminate
 from tiphys.model.annotations import option_value
@@ -25,6 +35,8 @@ from tiphys.model.source import ApplicationSource
 from tiphys.model.syncpolicy import ManagedNamespaceMetadata
 from tiphys.runtime.clock import Clock, format_time
 
+HOOK_GONE_DEADLINE_S = 300.0  # how long a hook waits for its object of an earlier operation to go
+UNREACHABLE_DEADLINE_S = 120.0  # how long an operation waits for a cluster that does not answer
 SETTLE_S = 2.0  # how long a health without observedGeneration is not believed after a patch
 
 
@@ -37,8 +49,8 @@ class OperationRun:
     revision: str
     sources: tuple[ApplicationSource, ...]
     multiple: bool
-    target: TargetState
     options: Options
+    target: TargetState | None = None  # None until Git has been asked for it
     plan: SyncPlan | None = None
     results: dict[TaskId, TaskResult] = field(default_factory=dict)
     retry_count: int = 0
@@ -50,6 +62,10 @@ class OperationRun:
     released: set[TaskId] = field(default_factory=set)
     waiting_for: tuple[TaskId, ...] = ()
     terminating: bool = False
+    end_message: str = ""  # said instead of "Operation terminated"
+    given_up: bool = False  # no other attempt follows, whatever the operation allows
+    held_since: dict[TaskId, float] = field(default_factory=dict)
+    lost_since: float | None = None  # since when the cluster does not answer, on the monotonic clock
 
     @property
     def automated(self) -> bool:
@@ -124,6 +140,7 @@ def make_plan(
     """The plan of this attempt from a comparison made against the operation's own target."""
     sync = run.operation.sync
     assert sync is not None
+    assert run.target is not None
     chosen = frozenset((r.group, r.kind, r.namespace, r.name) for r in sync.resources if not r.exclude)
     create = "CreateNamespace=true" in run.options.sync_options and bool(namespace) and not namespace_is_live
     if create and ResourceKey("", "Namespace", "", namespace) in run.target.resources:
@@ -145,14 +162,28 @@ def make_plan(
 class Stepper:
     """Advances runs against one cluster."""
 
-    def __init__(self, *, applier: Applier, index: LiveIndex, clock: Clock, override: Override | None) -> None:
+    def __init__(
+        self,
+        *,
+        applier: Applier,
+        index: LiveIndex,
+        clock: Clock,
+        override: Override | None,
+        record: Callable[[], Awaitable[None]],
+    ) -> None:
+        """`record` writes the results so far into the Application. It is awaited before anything is let go of that a
+        new process would need to see that a hook has run."""
         self._applier = applier
         self._index = index
         self._clock = clock
         self._override = override
+        self._record = record
 
     async def step(self, run: OperationRun, *, wave_delay_s: float = 0.0) -> Advance:
-        """Do what can be done now. RUNNING means that the cluster must change before there is more to do."""
+        """Do what can be done now. RUNNING means that the cluster must change before there is more to do.
+
+        Raises ApiError, ClusterUnreachable, DiscoveryError: the same step is then to be tried again.
+        """
         assert run.plan is not None
         while True:
             if run.terminating:
@@ -161,19 +192,51 @@ class Stepper:
                 last = advance(run.plan, run.results, self._observer(run))
             run.results = dict(last.results)
             run.waiting_for = last.waiting_for
+            run.message = last.message
             await self._release_completed(run)
             if not last.actions:
                 break
             done = await self._applier.run(last.actions, run.options)
-            run.results.update(done)
+            run.results.update(done.results)
             now = self._clock.monotonic()
-            run.applied_at.update(dict.fromkeys(done, now))
+            run.applied_at.update(dict.fromkeys(done.results, now))
+            self._judge_lost(run, done, now)
+            if self._judge_held(run, done, now):
+                break
             left = any(t.id not in run.results for t in run.plan.tasks)
-            if wave_delay_s > 0 and left and all(r.phase is not OperationPhase.FAILED for r in done.values()):
+            if wave_delay_s > 0 and left and all(r.phase is not OperationPhase.FAILED for r in done.results.values()):
                 await self._clock.sleep(wave_delay_s)
         if last.phase.completed and last.delete_hooks:
+            await self._record()
             await self._applier.delete_hooks(last.delete_hooks)
         return last
+
+    @staticmethod
+    def _judge_lost(run: OperationRun, done: Performed, now: float) -> None:
+        """A cluster that does not answer is waited for, but not for ever."""
+        if not done.lost:
+            run.lost_since = None
+            return
+        if run.lost_since is None:
+            run.lost_since = now
+        if now - run.lost_since < UNREACHABLE_DEADLINE_S:
+            raise next(iter(done.lost.values()))
+        for identity, error in done.lost.items():
+            run.results[identity] = failed(run, identity, str(error))
+
+    @staticmethod
+    def _judge_held(run: OperationRun, done: Performed, now: float) -> bool:
+        """True when a hook waits for its object of an earlier operation to go."""
+        if not done.held:
+            run.held_since.clear()
+            return False
+        for identity in done.held:
+            if now - run.held_since.setdefault(identity, now) >= HOOK_GONE_DEADLINE_S:
+                run.results[identity] = failed(run, identity, f"{identity.key} of an earlier sync was not deleted")
+        first = done.held[0].key
+        run.message = f"waiting for deletion of hook {first.group}/{first.kind}/{first.name}"
+        run.waiting_for = tuple(done.held)
+        return all(identity not in run.results for identity in done.held)
 
     def settles_in(self, run: OperationRun) -> float | None:
         """Seconds until a status that may still be an old one can be believed; None when nothing waits for that."""
@@ -182,9 +245,11 @@ class Stepper:
             at + SETTLE_S - now
             for identity in run.waiting_for
             if (at := run.applied_at.get(identity)) is not None
-            and self._settling(identity, run.results[identity])
+            and (result := run.results.get(identity)) is not None
+            and self._settling(identity, result)
             and at + SETTLE_S > now
         ]
+        due += [max(at + HOOK_GONE_DEADLINE_S - now, 0.1) for at in run.held_since.values()]
         return min(due) if due else None
 
     def _settling(self, identity: TaskId, result: TaskResult) -> bool:
@@ -214,8 +279,23 @@ class Stepper:
             and r.phase.completed
         ]
         if done:
+            await self._record()
             await self._applier.release(done)
             run.released.update(t.id for t in done)
+
+
+def failed(run: OperationRun, identity: TaskId, message: str) -> TaskResult:
+    """The result of a task that could not be performed."""
+    assert run.plan is not None
+    task = next(t for t in run.plan.tasks if t.id == identity)
+    return TaskResult(
+        identity,
+        task.target.version if task.target is not None else "v1",
+        ResultCode.SYNC_FAILED,
+        OperationPhase.FAILED,
+        message,
+        hook=task.action is Action.HOOK,
+    )
 
 
 def retry_message(message: str, attempt: int, wait: timedelta, now: datetime) -> str:

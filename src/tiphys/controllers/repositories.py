@@ -2,22 +2,29 @@
 
 A push into a local repository is noticed by its files; any other is polled every `timeout.reconciliation`. What moved is
 resolved once per (repository, revision expression), and only the Applications whose expression now names another commit
-are told.
+are told. A repository that cannot be read is tried again by itself, with growing pauses; its Applications are told once
+that it is in trouble and once that it is well again, and ask nothing meanwhile.
+
+Source: compat 2.9 "Repo outage".
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from tiphys.engine.states import Snapshot, StageError
-from tiphys.runtime.clock import Clock
+from tiphys.runtime.clock import Clock, format_time
 from tiphys.runtime.log import SILENT, Logger
 
 Key = tuple[str, str]  # namespace and name of an Application
+
+GRACE_S = 180.0  # how long a repository may fail before the Applications that could be compared say so
+_RETRY_S = 10.0  # after a failure that does not say when to try again
+_NO_POLL_S = 60.0
 
 
 class Repositories(Protocol):
@@ -38,10 +45,18 @@ class _Repository:
     url: str
     uses: dict[Key, set[str]] = field(default_factory=dict)  # Application -> expressions it reads
     resolved: dict[str, str] = field(default_factory=dict)  # expression -> commit
+    fetched: bool = False  # since this process started
     last_good: datetime | None = None
-    failing: str = ""
+    failing: StageError | None = None  # why it cannot be fetched now
+    failing_since: float = 0.0
+    told: bool = False  # its Applications know that it fails
     moved: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
+
+    @property
+    def local(self) -> bool:
+        """It is a folder of this machine: no network between, so a failure is no blip."""
+        return self.url.startswith("file://")
 
 
 class RepositoryWatch:
@@ -80,14 +95,17 @@ class RepositoryWatch:
                 if repository.task is not None:
                     repository.task.cancel()
 
-    def uses(self, key: Key, sources: dict[str, set[str]]) -> None:
-        """The Application reads these repositories at these expressions, and no others any more."""
+    def uses(self, key: Key, sources: dict[str, set[str]]) -> bool:
+        """The Application reads these repositories at these expressions, and no others any more. True when that is new."""
+        new = False
         for url, expressions in sources.items():
             repository = self._known.get(url)
             if repository is None:
                 repository = self._known[url] = _Repository(url)
                 self._follow(repository)
-            repository.uses[key] = set(expressions)
+            if repository.uses.get(key) != expressions:
+                repository.uses[key] = set(expressions)
+                new = True
         for url in [u for u, r in self._known.items() if key in r.uses and u not in sources]:
             repository = self._known[url]
             del repository.uses[key]
@@ -95,19 +113,42 @@ class RepositoryWatch:
                 if repository.task is not None:
                     repository.task.cancel()
                 del self._known[url]
+        return new
 
     def forget(self, key: Key) -> None:
         """The Application is gone."""
         self.uses(key, {})
 
     async def snapshot(self, url: str, expression: str, *, refresh: bool) -> Snapshot:
-        """The source at a revision, remembered as what the expression names now."""
-        snapshot = await self._repositories.snapshot(url, expression, refresh=refresh)
+        """The source at a revision, remembered as what the expression names now. Raises StageError.
+
+        The first one since the start is fetched, whoever asks; the others read what that brought.
+        """
         repository = self._known.get(url)
-        if repository is not None:
-            repository.resolved[expression] = snapshot.revision
-            if repository.last_good is None or refresh:
-                repository.last_good = self._clock.now()
+        if repository is None:
+            return await self._repositories.snapshot(url, expression, refresh=refresh)
+        if not repository.fetched and not refresh and repository.failing is None:
+            try:
+                return await self._snapshot(repository, expression, refresh=True)
+            except StageError as error:
+                if not _is_outage(error) or repository.local:
+                    raise
+                # What an earlier process fetched is good enough for the time being.
+                self._fails(repository, error, at_once=False)
+        try:
+            return await self._snapshot(repository, expression, refresh=refresh)
+        except StageError as error:
+            repository.resolved.pop(expression, None)  # so that its return counts as a change
+            if _is_outage(error):
+                self._fails(repository, error, at_once=True)
+                repository.moved.set()
+            raise
+
+    async def _snapshot(self, repository: _Repository, expression: str, *, refresh: bool) -> Snapshot:
+        snapshot = await self._repositories.snapshot(repository.url, expression, refresh=refresh)
+        repository.resolved[expression] = snapshot.revision
+        if refresh:
+            self._is_well(repository)
         return snapshot
 
     def nudge(self, url: str) -> None:
@@ -116,10 +157,21 @@ class RepositoryWatch:
         if repository is not None:
             repository.moved.set()
 
-    def trouble(self, url: str) -> tuple[str, datetime | None]:
-        """Why the repository cannot be read now (empty when it can), and when it last could."""
+    def require_well(self, url: str) -> None:
+        """Raise the StageError a failing repository gave, once its Applications are to say so."""
         repository = self._known.get(url)
-        return (repository.failing, repository.last_good) if repository is not None else ("", None)
+        if repository is not None and repository.failing is not None and repository.told:
+            raise repository.failing
+
+    def last_read(self, urls: Iterable[str]) -> str:
+        """When the failing ones among these repositories could last be read; empty when none fails."""
+        return "; ".join(
+            f"{url} was last read {format_time(repository.last_good)}"
+            for url in sorted(set(urls))
+            if (repository := self._known.get(url)) is not None
+            and repository.failing is not None
+            and repository.last_good is not None
+        )
 
     def _follow(self, repository: _Repository) -> None:
         if self._group is not None and repository.task is None:
@@ -127,17 +179,42 @@ class RepositoryWatch:
 
     async def _watch(self, repository: _Repository) -> None:
         async with asyncio.TaskGroup() as group:
-            if repository.url.startswith("file://"):
+            if repository.local:
                 group.create_task(self._local(repository))
             else:
                 group.create_task(self._poll(repository))
             while True:
-                await repository.moved.wait()
+                await self._until_due(repository)
                 repository.moved.clear()
-                await self._look(repository)
+                try:
+                    await self._look(repository)
+                except Exception as error:
+                    # One repository must not end the engine: whatever this is, the next look is a new attempt.
+                    self._log.exception("looking at a repository failed", error, url=repository.url)
+                    await self._clock.sleep(_RETRY_S)
+                    repository.moved.set()
+
+    async def _until_due(self, repository: _Repository) -> None:
+        """Until somebody says that it moved or, while it fails, the next attempt is due."""
+        if repository.failing is None:
+            await repository.moved.wait()
+            return
+        wait_s = repository.failing.retry_after_s or _RETRY_S
+        if not repository.told:
+            wait_s = min(wait_s, max(0.0, repository.failing_since + GRACE_S - self._clock.monotonic()))
+        if repository.local:
+            wait_s = min(wait_s, _RETRY_S)
+        async with asyncio.TaskGroup() as group:
+            sleeping = group.create_task(self._clock.sleep(wait_s))
+            waiting = group.create_task(repository.moved.wait()) if repository.local else None
+            await asyncio.wait([t for t in (sleeping, waiting) if t is not None], return_when=asyncio.FIRST_COMPLETED)
+            sleeping.cancel()
+            if waiting is not None:
+                waiting.cancel()
 
     async def _local(self, repository: _Repository) -> None:
-        while True:
+        refused = False
+        while not refused:
             try:
                 ready = asyncio.Event()
                 async with asyncio.TaskGroup() as group:
@@ -147,43 +224,73 @@ class RepositoryWatch:
                     await ready.wait()
                     repository.moved.set()  # what was pushed before the watch stood
                     await watching
-            except* (StageError, OSError) as problem:
-                self._log.warning(
-                    "a local repository cannot be watched", url=repository.url, error=str(problem.exceptions[0])
-                )
-            # The folder may be made, or come back, later; the Applications say that it is missing meanwhile.
-            await self._clock.sleep(1.0)
+            except* (StageError, OSError) as problems:
+                problem = problems.exceptions[0]
+                # A URL that is refused stays refused; the Applications that name it say so.
+                refused = isinstance(problem, StageError)
+                self._log.warning("a local repository cannot be watched", url=repository.url, error=str(problem))
+            await self._clock.sleep(_RETRY_S)
             repository.moved.set()
 
     async def _poll(self, repository: _Repository) -> None:
         while True:
             interval = self._interval_s()
             if interval <= 0:
-                await self._clock.sleep(60.0)
+                await self._clock.sleep(_NO_POLL_S)
                 continue
             await self._clock.sleep(interval * (1.0 + 0.1 * self._fraction()))
             repository.moved.set()
 
     async def _look(self, repository: _Repository) -> None:
         """Fetch once, resolve each expression once, tell who is concerned."""
-        expressions = {e for used in repository.uses.values() for e in used}
         changed: set[str] = set()
         refresh = True
-        for expression in sorted(expressions):
+        for expression in sorted({e for used in repository.uses.values() for e in used}):
             try:
                 revision = await self._repositories.revision(repository.url, expression, refresh=refresh)
             except StageError as error:
-                repository.failing = error.message
-                if repository.resolved.pop(expression, None) is not None or not repository.failing:
+                if _is_outage(error):
+                    self._fails(repository, error, at_once=repository.local)
+                    return
+                # The repository answered: this expression names nothing in it (any more), or is refused.
+                refresh = False
+                if repository.resolved.pop(expression, None) is not None:
                     changed.add(expression)
                 continue
             refresh = False
-            repository.failing = ""
-            repository.last_good = self._clock.now()
             if repository.resolved.get(expression) != revision:
                 repository.resolved[expression] = revision
                 changed.add(expression)
-        if changed:
-            for key, used in list(repository.uses.items()):
-                if used & changed:
-                    self._tell(key)
+        self._is_well(repository)
+        for key, used in list(repository.uses.items()):
+            if used & changed:
+                self._tell(key)
+
+    def _fails(self, repository: _Repository, error: StageError, *, at_once: bool) -> None:
+        """Note a failed fetch; its Applications are told once, after the grace period or `at_once`."""
+        now = self._clock.monotonic()
+        if repository.failing is None:
+            repository.failing_since = now
+            self._log.warning("a repository cannot be read", url=repository.url, problem=error.message)
+        repository.failing = error
+        if not repository.told and (at_once or now - repository.failing_since >= GRACE_S):
+            repository.told = True
+            for key in list(repository.uses):
+                self._tell(key)
+
+    def _is_well(self, repository: _Repository) -> None:
+        repository.fetched = True
+        repository.last_good = self._clock.now()
+        if repository.failing is None:
+            return
+        self._log.info("a repository can be read again", url=repository.url)
+        repository.failing = None
+        if repository.told:
+            repository.told = False
+            for key in list(repository.uses):
+                self._tell(key)
+
+
+def _is_outage(error: StageError) -> bool:
+    """The repository could not be fetched, which may pass; all else is said by what is in it."""
+    return error.retry_after_s is not None

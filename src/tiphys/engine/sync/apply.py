@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any, Protocol
 
-from tiphys.apimachinery.apierrors import AlreadyExists, ApiError, NotFound
+from tiphys.apimachinery.apierrors import AlreadyExists, ApiError, Conflict, NotFound
 from tiphys.apimachinery.names import GroupKind, ResourceKey
-from tiphys.engine.states import Action, Live, StageError, Target, Task, TaskResult
+from tiphys.engine.states import Action, Live, StageError, Target, Task, TaskId, TaskResult
 from tiphys.engine.sync.hooks import BEFORE_HOOK_CREATION, OPERATION_MARK
 from tiphys.kube.client import APPLY, MERGE, STRATEGIC, ApiResource, KubeClient
 from tiphys.kube.discovery import Discovery, DiscoveryError
@@ -25,7 +25,8 @@ from tiphys.model.annotations import HOOK_FINALIZER, annotations_of, effective_o
 from tiphys.model.operation import OperationPhase, ResultCode
 
 FIELD_MANAGER = "argocd-controller"
-DELETE_DEADLINE_S = 300.0  # a hook object that must go before it is made anew
+DELETE_DEADLINE_S = 60.0  # an object that must go before it is made anew, because it cannot be patched
+HOOK_GONE_S = 2.0  # how long a hook waits here for its earlier object to go; longer waits are the caller's
 CRD_DEADLINE_S = 3.0  # source: compat 2.1 "CRD establish wait"
 DISCOVERY_DEADLINE_S = 10.0  # an established kind that is still not served
 DISCOVERY_PERIOD_S = 0.1
@@ -68,6 +69,22 @@ class Options:
     namespace_annotations: Mapping[str, str] | None = None
 
 
+@dataclass(slots=True)
+class Performed:
+    """What became of tasks. Those in `held` and `lost` were not performed and are to be given again.
+
+    `held` are hooks whose object of an earlier operation is not gone yet; `lost` tells why the cluster did not answer.
+    """
+
+    results: dict[TaskId, TaskResult] = field(default_factory=dict)
+    held: list[TaskId] = field(default_factory=list)
+    lost: dict[TaskId, ClusterUnreachable] = field(default_factory=dict)
+
+
+class _HeldError(Exception):
+    """The hook must wait until its earlier object is gone."""
+
+
 class Applier:
     """Writes to one cluster."""
 
@@ -87,23 +104,31 @@ class Applier:
         self._patcher = patcher
         self._until = until
 
-    async def run(self, tasks: Sequence[Task], options: Options) -> dict[Any, TaskResult]:
-        """Perform tasks of one wave: prunes together, then applies kind by kind, the objects of a kind in parallel."""
-        results: dict[Any, TaskResult] = {}
+    async def run(self, tasks: Sequence[Task], options: Options) -> Performed:
+        """Perform tasks of one wave: prunes together, then applies kind by kind, the objects of a kind in parallel.
+
+        A cluster that does not answer is nobody's failure: what was not performed is left out, and a kind that could not
+        be written keeps the kinds after it waiting.
+        """
+        done = Performed()
         prunes = [t for t in tasks if t.action is Action.PRUNE]
         others = [t for t in tasks if t.action is not Action.PRUNE]
         groups = [prunes] if prunes else []
         groups += [list(group) for _kind, group in groupby(others, key=lambda t: (t.id.key.group, t.id.key.kind))]
         for group in groups:
             if len(group) == 1:
-                results[group[0].id] = await self._perform(group[0], options)
+                await self._perform(group[0], options, done)
             else:
                 async with asyncio.TaskGroup() as running:
-                    pending = [(t, running.create_task(self._perform(t, options))) for t in group]
-                results.update({t.id: done.result() for t, done in pending})
+                    for task in group:
+                        running.create_task(self._perform(task, options, done))
+            if done.lost:
+                break
             if group[0].id.key.group_kind == CRD and group is not prunes and not options.dry_run:
                 await self._until_established(group)
-        return results
+        # Answers come in any order; what is shown keeps the order of the plan.
+        done.results = {t.id: done.results[t.id] for t in tasks if t.id in done.results}
+        return done
 
     async def _until_established(self, tasks: Sequence[Task]) -> None:
         """Wait a little for the kinds just defined to be served; a custom resource may follow in the same wave."""
@@ -137,31 +162,44 @@ class Applier:
     async def release(self, tasks: Sequence[Task]) -> None:
         """Take our finalizer off completed hooks, so that others may delete them."""
         for task in tasks:
-            live = self._view.get(task.id.key)
-            if live is None:
-                continue
-            finalizers = (live.manifest.get("metadata") or {}).get("finalizers") or []
-            if HOOK_FINALIZER not in finalizers:
-                continue
+            await self.release_object(task.id.key)
+
+    async def release_object(self, key: ResourceKey) -> None:
+        """Take our finalizer off one object, if it has it."""
+        live = self._view.get(key)
+        if live is None or HOOK_FINALIZER.encode() not in live.json:
+            return
+        resource = await self._resource(key, live.version)
+        metadata: Mapping[str, Any] = live.manifest["metadata"]
+        for attempt in range(3):
+            finalizers = metadata.get("finalizers") or []
+            if metadata.get("uid") != live.uid or HOOK_FINALIZER not in finalizers:
+                return
             rest = [f for f in finalizers if f != HOOK_FINALIZER]
-            resource = await self._resource(task.id.key, live.version)
-            body = {"metadata": {"finalizers": rest or None, "uid": live.uid}}
+            # The uid makes sure that it is this object, the version that no finalizer of somebody else is lost.
+            version = metadata.get("resourceVersion")
+            body = {"metadata": {"finalizers": rest or None, "uid": live.uid, "resourceVersion": version}}
             try:
                 answer = await self._client.patch(
-                    resource,
-                    task.id.key.name,
-                    body,
-                    task.id.key.namespace,
-                    content_type=MERGE,
-                    field_manager=FIELD_MANAGER,
+                    resource, key.name, body, key.namespace, content_type=MERGE, field_manager=FIELD_MANAGER
                 )
             except NotFound:
-                self._view.remove(task.id.key)
+                self._view.remove(key)
+                return
+            except Conflict:
+                if attempt == 2:
+                    raise
+                try:
+                    metadata = (await self._client.get(resource, key.name, key.namespace))["metadata"]
+                except NotFound:
+                    self._view.remove(key)
+                    return
                 continue
-            if live.deleting and not rest:
-                self._view.remove(task.id.key)
+            if (answer.get("metadata") or {}).get("deletionTimestamp") and not rest:
+                self._view.remove(key)
             else:
                 self._view.upsert(answer)
+            return
 
     async def delete(self, key: ResourceKey, version: str, *, uid: str, propagation: str) -> bool:
         """Delete one object if it still is the one with this uid. True when it is gone at once.
@@ -193,7 +231,15 @@ class Applier:
             if live is not None and not live.deleting:
                 await self.delete(task.id.key, live.version, uid=live.uid, propagation="background")
 
-    async def _perform(self, task: Task, options: Options) -> TaskResult:
+    async def _perform(self, task: Task, options: Options, done: Performed) -> None:
+        try:
+            done.results[task.id] = await self._result(task, options)
+        except _HeldError:
+            done.held.append(task.id)
+        except ClusterUnreachable as error:
+            done.lost[task.id] = error
+
+    async def _result(self, task: Task, options: Options) -> TaskResult:
         live = _live(task)
         version = task.target.version if task.target is not None else (live.version if live is not None else "v1")
         base = TaskResult(task.id, version, hook=task.action is Action.HOOK)
@@ -209,7 +255,7 @@ class Applier:
                     return await self._apply(task, base, options)
         except ApiError as error:
             return replace(base, status=ResultCode.SYNC_FAILED, phase=OperationPhase.FAILED, message=error.message)
-        except (ClusterUnreachable, DiscoveryError, StageError, TimeoutError) as error:
+        except (DiscoveryError, StageError, TimeoutError) as error:
             return replace(base, status=ResultCode.SYNC_FAILED, phase=OperationPhase.FAILED, message=str(error))
 
     async def _prune(self, task: Task, base: TaskResult, options: Options) -> TaskResult:
@@ -244,11 +290,13 @@ class Applier:
     async def _hook(self, task: Task, base: TaskResult, options: Options) -> TaskResult:
         assert task.target is not None
         manifest = task.target.manifest
-        manifest["metadata"].setdefault("annotations", {})[OPERATION_MARK] = options.operation
+        # One object may be a hook of several phases, one after the other.
+        mark = f"{options.operation}/{task.id.phase.value}"
+        manifest["metadata"].setdefault("annotations", {})[OPERATION_MARK] = mark
         if options.dry_run:
             return replace(base, status=ResultCode.SYNCED, phase=OperationPhase.SUCCEEDED, message="(dry run)")
         live = self._view.get(task.id.key)
-        if live is not None and annotations_of(live.manifest).get(OPERATION_MARK) == options.operation:
+        if live is not None and annotations_of(live.manifest).get(OPERATION_MARK) == mark:
             # Made by this very operation before it was interrupted: it must not run twice.
             return self._applied(base, live.manifest, task.target, "created", running=True)
         if live is not None and BEFORE_HOOK_CREATION in task.delete_policies:
@@ -257,7 +305,10 @@ class Applier:
             if current is not None and not current.deleting:
                 await self.delete(task.id.key, current.version, uid=current.uid, propagation="background")
             uid = live.uid
-            await self._until(lambda: (row := self._view.get(task.id.key)) is None or row.uid != uid, DELETE_DEADLINE_S)
+            try:
+                await self._until(lambda: (row := self._view.get(task.id.key)) is None or row.uid != uid, HOOK_GONE_S)
+            except TimeoutError:
+                raise _HeldError from None
         return await self._create_or_patch(task.target, manifest, base, options)
 
     async def _apply(self, task: Task, base: TaskResult, options: Options) -> TaskResult:
@@ -324,7 +375,10 @@ class Applier:
                 await self._recreate(target, seen)
                 seen = None
                 continue
-            return self._applied(base, answer, target, "configured", dry_run=options.dry_run)
+            before, after = seen.get("metadata") or {}, answer.get("metadata") or {}
+            same = before.get("resourceVersion") == after.get("resourceVersion")
+            verb = "unchanged" if same else "configured"
+            return self._applied(base, answer, target, verb, dry_run=options.dry_run)
         raise StageError("sync", "SyncError", f"{target.key} changes as fast as it is applied; try again")
 
     def _must_replace(self, error: ApiError, target: Target, options: Options) -> bool:
@@ -393,8 +447,8 @@ def images_of(manifest: Mapping[str, Any]) -> tuple[str, ...]:
         if isinstance(inner, Mapping):
             template = inner
     found: dict[str, None] = {}
-    for field in ("initContainers", "containers"):
-        containers = template.get(field) if isinstance(template, Mapping) else None
+    for name in ("initContainers", "containers"):
+        containers = template.get(name) if isinstance(template, Mapping) else None
         for container in containers if isinstance(containers, list) else ():
             if isinstance(container, Mapping) and container.get("image"):
                 found[str(container["image"])] = None

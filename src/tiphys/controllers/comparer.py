@@ -1,0 +1,166 @@
+"""Keeps the comparison of an Application current: what it refers to, what Git declares, how the cluster differs."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+from tiphys.apimachinery.apierrors import ApiError
+from tiphys.controllers.clusters import OpenCluster
+from tiphys.controllers.comparison import Compared, Context, compare_target, problem_of, spec_hash, target_of
+from tiphys.controllers.controlplane import ControlPlane, Key
+from tiphys.controllers.known import Interests, Known, name_of
+from tiphys.controllers.repositories import RepositoryWatch
+from tiphys.engine.states import Comparison, StageError, TargetState
+from tiphys.kube.discovery import DiscoveryError
+from tiphys.kube.transport import ClusterUnreachable
+from tiphys.model.annotations import REFRESH_HARD, refresh_type
+from tiphys.model.application import Application
+from tiphys.model.source import ApplicationSource
+from tiphys.model.statuses import ConditionType
+from tiphys.policy.spec import DestinationError, missing_project, resolve_destination, spec_problems
+from tiphys.runtime.log import SILENT, Logger
+
+RenderSource = Callable[[Any, ApplicationSource, Application], Awaitable[Any]]
+
+
+class Comparer:
+    """Compares Applications; what it finds is kept in their `Known`."""
+
+    def __init__(
+        self,
+        *,
+        plane: ControlPlane,
+        clusters: OpenCluster,
+        repositories: RepositoryWatch,
+        render: RenderSource,
+        interests: Interests,
+        log: Logger = SILENT,
+    ) -> None:
+        self._plane = plane
+        self._clusters = clusters
+        self._repositories = repositories
+        self._render = render
+        self._interests = interests
+        self._log = log
+
+    async def context(self, app: Application, known: Known) -> Context:
+        """What the Application refers to. Raises StageError(InvalidSpecError) with every problem."""
+        project = self._plane.projects.get(app.project_name)
+        if project is None:
+            raise StageError("target", ConditionType.INVALID_SPEC_ERROR, missing_project(app.project_name))
+        problems = spec_problems(app.spec, project)
+        if problems:
+            raise StageError("target", ConditionType.INVALID_SPEC_ERROR, "; ".join(problems))
+        try:
+            destination = resolve_destination(app.spec.destination, ())
+        except DestinationError as error:
+            raise StageError("target", ConditionType.INVALID_SPEC_ERROR, str(error)) from None
+        session = await self._clusters(destination.server)
+        known.session = session
+        return Context(
+            app=app,
+            instance=known.instance,
+            project=project,
+            settings=self._plane.settings,
+            session=session,
+            destination=destination,
+        )
+
+    async def compare(self, key: Key, app: Application, known: Known, context: Context) -> None:
+        """Bring `known.compared` up to date, or say in `known.trouble` why that is not possible now.
+
+        Git is asked only when something there, in the spec or around it moved, or when somebody asked.
+        """
+        asked = refresh_type(app.annotations) or ""
+        fingerprint = spec_hash(app.spec)
+        compared = known.compared
+        due = known.moved or bool(asked) or fingerprint != compared.spec_hash or bool(compared.unserved)
+        if known.trouble is not None and not due:
+            return  # only what makes it due can help
+        known.asked = asked or known.asked
+        try:
+            if due:
+                known.moved = False
+                await self._learn(key, app, known, context, asked, fingerprint)
+            assert compared.target is not None
+            compared.comparison = await compare_target(context, compared, compared.target)
+        except (StageError, ApiError, ClusterUnreachable, DiscoveryError) as error:
+            self._note_trouble(key, known, problem_of(error))
+        except BaseException:
+            known.moved = True
+            raise
+        else:
+            known.trouble = None
+
+    async def _learn(
+        self, key: Key, app: Application, known: Known, context: Context, asked: str, fingerprint: str
+    ) -> None:
+        """What Git declares now."""
+        compared = known.compared
+        uses: dict[str, set[str]] = {}
+        for source in app.spec.all_sources:
+            uses.setdefault(source.repo_url, set()).add(source.target_revision)
+        elsewhere = self._repositories.uses(key, uses) and compared.spec_hash != ""
+        compared.spec_hash = fingerprint
+        if asked == REFRESH_HARD:
+            compared.memory.noise.clear()
+            compared.memory.verdicts.clear()
+            context.session.discovery.invalidate()
+        if not asked:
+            for url in sorted(uses):
+                self._repositories.require_well(url)
+        target, keys = await self.target(
+            context, app.spec.all_sources, previous=compared.target, refresh=bool(asked) or elsewhere
+        )
+        compared.target, compared.render_keys = target, keys
+        compared.unserved = frozenset(
+            resource.group_kind
+            for resource, wanted in target.resources.items()
+            if context.session.scope(resource.group_kind, wanted.version) is None
+        )
+        self._interests.change(key, known, frozenset(target.resources))
+
+    def _note_trouble(self, key: Key, known: Known, error: StageError) -> None:
+        # A repository tells when it is well again, and bytes that cannot be rendered only change by a commit. For all
+        # else the world is asked again at the next reconciliation.
+        known.moved = error.stage not in ("source", "render") or (
+            error.stage == "render" and error.retry_after_s is not None
+        )
+        known.trouble = error
+        self._log.info(
+            "an Application cannot be compared", application=name_of(key), stage=error.stage, problem=error.message
+        )
+
+    async def target(
+        self,
+        context: Context,
+        sources: Sequence[ApplicationSource],
+        *,
+        previous: TargetState | None,
+        refresh: bool,
+    ) -> tuple[TargetState, tuple[str, ...]]:
+        """What Git declares at these sources, and the keys of its renders. Raises StageError, ApiError,
+        ClusterUnreachable, DiscoveryError."""
+        keys: list[str] = []
+
+        async def fetch(source: ApplicationSource) -> Any:
+            return await self._repositories.snapshot(source.repo_url, source.target_revision, refresh=refresh)
+
+        async def render(snapshot: Any, source: ApplicationSource) -> Any:
+            rendered = await self._render(snapshot, source, context.app)
+            keys.append(rendered.key)
+            return rendered
+
+        target = await target_of(context, sources, fetch=fetch, render=render, previous=previous)
+        return target, tuple(keys)
+
+    async def comparison_for(self, context: Context, known: Known, target: TargetState) -> Comparison:
+        """The comparison an operation's plan is made from: its own target against the cluster as it is now."""
+        if target is known.compared.target and known.compared.comparison is not None and known.trouble is None:
+            return known.compared.comparison
+        return await compare_target(context, Compared(), target)
+
+    def last_read(self, urls: Iterable[str]) -> str:
+        """When the repositories that are in trouble could last be read; empty when none is."""
+        return self._repositories.last_read(urls)

@@ -1,0 +1,307 @@
+"""Writes what is known of an Application into the Application: once, when it means something.
+
+Written at once: the start and the end of an operation, any change of sync, health, conditions or resources, the answer to
+a refresh. A commit that changed nothing for the Application moves only `sync.revision`; that is written with the next
+change, or when `timeout.reconciliation` has passed, and is known to our own API at once.
+
+Source: compat 1.10, 2.7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from tiphys.apimachinery import mergepatch
+from tiphys.apimachinery.apierrors import Conflict, NotFound
+from tiphys.apimachinery.names import GroupKind
+from tiphys.controllers.clusters import ClusterSession
+from tiphys.controllers.comparer import Comparer
+from tiphys.controllers.controlplane import ControlPlane, Key, Unreadable
+from tiphys.controllers.known import Known
+from tiphys.engine.live.tree import descend, pod_images
+from tiphys.engine.states import Comparison, Health, HealthStatus, Live, StageError, SyncStatus, TargetState
+from tiphys.engine.status.summary import health_state, resource_statuses, summary
+from tiphys.engine.sync.apply import images_of
+from tiphys.model.annotations import REFRESH
+from tiphys.model.application import Application
+from tiphys.model.codec import encode
+from tiphys.model.operation import Operation, OperationState
+from tiphys.model.statuses import (
+    ApplicationCondition,
+    ApplicationStatus,
+    ComparedTo,
+    ConditionType,
+    RevisionHistory,
+    SyncState,
+    append_history,
+    merge_conditions,
+)
+from tiphys.runtime.clock import Clock, format_time
+
+# Every condition that a reconciliation evaluates: what it does not find is cleared.
+OWNED_CONDITIONS = frozenset(
+    {
+        ConditionType.INVALID_SPEC_ERROR,
+        ConditionType.COMPARISON_ERROR,
+        ConditionType.SYNC_ERROR,
+        ConditionType.UNKNOWN_ERROR,
+        ConditionType.SHARED_RESOURCE_WARNING,
+        ConditionType.REPEATED_RESOURCE_WARNING,
+        ConditionType.EXCLUDED_RESOURCE_WARNING,
+        ConditionType.ORPHANED_RESOURCE_WARNING,
+    }
+)
+_DEFAULT_FLUSH_S = 120.0
+_ATTEMPTS = 5
+
+
+class StatusWriter:
+    """Writes status, and the operation that was asked for, of Applications."""
+
+    def __init__(
+        self,
+        *,
+        plane: ControlPlane,
+        comparer: Comparer,
+        clock: Clock,
+        fraction: Callable[[], float],
+        later: Callable[[Key, float], None],
+    ) -> None:
+        """`later` brings an Application back after seconds, to flush a revision that was not worth a write."""
+        self._plane = plane
+        self._comparer = comparer
+        self._clock = clock
+        self._fraction = fraction
+        self._later = later
+        self._images: dict[str, tuple[str, frozenset[str]]] = {}  # uid of a Pod -> (version, images)
+
+    def current(self, key: Key, app: Application) -> Application:
+        """The Application as it was last seen, which may be newer than `app`."""
+        found = self._plane.applications.get(key)
+        return found if isinstance(found, Application) and found.uid == app.uid else app
+
+    async def write(self, key: Key, app: Application, known: Known, *, sync_problem: str = "") -> None:
+        """Write what is known now, if it means something or a refresh is to be answered."""
+        app = self.current(key, app)
+        operation = known.run.state() if known.run is not None else app.status.operation_state
+        after = self._status(app, known, operation, sync_problem)
+        if not known.asked and not _means_something(app.status, after):
+            await self._flush(key, app, known, after)
+            return
+        await self._send(key, self._patch(app, known, after), known)
+
+    async def begin(
+        self, key: Key, app: Application, known: Known, state: OperationState, ask: Operation | None
+    ) -> bool:
+        """Write that an operation starts; `ask` is put into `operation` when nobody asked for it by hand.
+
+        False when there is no such Application any more. Raises Conflict when somebody changed the Application
+        meanwhile: they may have asked for another operation.
+        """
+        app = self.current(key, app)
+        patch = self._patch(app, known, self._status(app, known, state, ""))
+        if ask is not None:
+            patch["operation"] = encode(ask)
+            patch.setdefault("metadata", {})["resourceVersion"] = app.resource_version
+        return await self._send(key, patch, known)
+
+    async def end(
+        self,
+        key: Key,
+        app: Application,
+        known: Known,
+        state: OperationState,
+        *,
+        is_ours: Callable[[Operation], bool],
+        history: RevisionHistory | None = None,
+    ) -> None:
+        """Write how an operation ended, and clear the request for it; a request that came meanwhile stays."""
+        for attempt in range(_ATTEMPTS):
+            app = self.current(key, app)
+            after = self._status(app, known, state, "")
+            if history is not None:
+                kept = append_history(app.status.history, history, app.spec.revision_history_limit)
+                after = replace(after, history=kept)
+            patch = self._patch(app, known, after)
+            if app.operation is not None and is_ours(app.operation):
+                patch["operation"] = None
+                patch.setdefault("metadata", {})["resourceVersion"] = app.resource_version
+            try:
+                await self._send(key, patch, known)
+            except Conflict:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                if await self._plane.read_application(key) is None:
+                    return
+            else:
+                return
+
+    async def report_unreadable(self, key: Key, found: Unreadable) -> None:
+        """Say in an Application that cannot be decoded what is wrong with it."""
+        message = "; ".join(found.problems)
+        status = found.object.get("status")
+        conditions = (status.get("conditions") if isinstance(status, Mapping) else None) or []
+        if isinstance(conditions, list) and any(
+            isinstance(c, Mapping) and c.get("type") == ConditionType.INVALID_SPEC_ERROR and c.get("message") == message
+            for c in conditions
+        ):
+            return
+        now = format_time(self._clock.now())
+        condition = {"type": ConditionType.INVALID_SPEC_ERROR.value, "message": message, "lastTransitionTime": now}
+        body = {"status": {"conditions": [condition], "sync": {"status": SyncStatus.UNKNOWN.value}}}
+        try:
+            await self._plane.patch_application(key, body)
+        except NotFound:
+            return
+
+    # What is to stand there
+
+    def _status(
+        self, app: Application, known: Known, operation: OperationState | None, sync_problem: str
+    ) -> ApplicationStatus:
+        comparison, target = known.compared.comparison, known.compared.target
+        if known.trouble is not None:
+            status = self._in_trouble(app, known.trouble)
+        elif comparison is not None and target is not None and known.session is not None:
+            status = self._compared(app, comparison, target, known.session, sync_problem)
+        else:
+            status = app.status
+        return replace(status, operation_state=operation)
+
+    def _in_trouble(self, app: Application, error: StageError) -> ApplicationStatus:
+        """A stage could not give its value: that is said, and nothing is said of the resources."""
+        now, before = self._now(), app.status
+        message = error.message
+        if error.stage == "source":
+            told = self._comparer.last_read(s.repo_url for s in app.spec.all_sources)
+            message = f"{message} ({told})" if told else message
+        condition = ApplicationCondition(type=error.reason, message=message)
+        return replace(
+            before,
+            conditions=merge_conditions(before.conditions, [condition], OWNED_CONDITIONS, now),
+            sync=replace(before.sync or SyncState(), status=SyncStatus.UNKNOWN.value),
+            health=health_state(Health(HealthStatus.UNKNOWN), before.health, now),
+        )
+
+    def _compared(
+        self,
+        app: Application,
+        comparison: Comparison,
+        target: TargetState,
+        session: ClusterSession,
+        sync_problem: str,
+    ) -> ApplicationStatus:
+        now, before = self._now(), app.status
+        found = [ApplicationCondition(type=kind, message=text) for kind, text in comparison.conditions]
+        if sync_problem:
+            found.append(ApplicationCondition(type=ConditionType.SYNC_ERROR, message=sync_problem))
+        for verdict in comparison.verdicts.values():
+            if verdict.drift.message and verdict.drift.key not in target.denied:
+                found.append(ApplicationCondition(type=ConditionType.COMPARISON_ERROR, message=verdict.drift.message))
+        unique = list({(c.type, c.message): c for c in found}.values())
+        multiple = app.spec.has_multiple_sources
+        compared_to = ComparedTo(
+            source=app.spec.source if not multiple else None,
+            sources=app.spec.sources if multiple else (),
+            destination=app.spec.destination,
+            ignore_differences=app.spec.ignore_differences,
+        )
+        return replace(
+            before,
+            resources=resource_statuses(comparison),
+            sync=SyncState(
+                status=comparison.sync.value,
+                compared_to=compared_to,
+                revision="" if multiple else target.revision,
+                revisions=(target.revision,) * len(app.spec.sources) if multiple else (),
+            ),
+            health=health_state(comparison.health, before.health, now),
+            conditions=merge_conditions(before.conditions, unique, OWNED_CONDITIONS, now),
+            source_type="" if multiple else target.source_type,
+            source_types=(target.source_type,) * len(app.spec.sources) if multiple else (),
+            summary=summary(self._running_images(comparison, session), comparison),
+            resource_health_source="appTree",
+            controller_namespace=self._plane.namespace,
+        )
+
+    def _running_images(self, comparison: Comparison, session: ClusterSession) -> set[str]:
+        """Images of the Application's live resources and of the Pods below them."""
+        images: set[str] = set()
+        for verdict in comparison.verdicts.values():
+            live = verdict.drift.live
+            if live is None or verdict.hook or b'"image"' not in live.json:
+                continue
+            images.update(self._images_of(live, lambda row: images_of(row.manifest)))
+            for row, _parent in descend(session.index, [live]):
+                if row.key.group_kind == GroupKind("", "Pod"):
+                    images.update(self._images_of(row, lambda row: pod_images(row.manifest)))
+        return images
+
+    def _images_of(self, row: Live, read: Callable[[Live], Any]) -> frozenset[str]:
+        """Read once for each version of an object: a parse for every look would be most of the work."""
+        known = self._images.get(row.uid)
+        if known is None or known[0] != row.resource_version:
+            if len(self._images) > 100_000:
+                self._images.clear()
+            known = self._images[row.uid] = (row.resource_version, frozenset(read(row)))
+        return known[1]
+
+    # How it gets there
+
+    def _patch(self, app: Application, known: Known, after: ApplicationStatus) -> dict[str, Any]:
+        stamped = replace(after, reconciled_at=self._now())
+        patch: dict[str, Any] = {}
+        status = mergepatch.create(encode(app.status), encode(stamped))
+        if status:
+            patch["status"] = status
+        if known.asked and REFRESH in app.annotations:
+            patch["metadata"] = {"annotations": {REFRESH: None}}
+        return patch
+
+    async def _send(self, key: Key, patch: Mapping[str, Any], known: Known) -> bool:
+        """False when there is no such Application any more."""
+        if patch:
+            try:
+                await self._plane.patch_application(key, patch)
+            except NotFound:
+                await self._plane.read_application(key)  # forgets it, should its deletion have been missed
+                return False
+        known.asked = ""
+        known.fresh = None
+        return True
+
+    async def _flush(self, key: Key, app: Application, known: Known, after: ApplicationStatus) -> None:
+        """A new revision that changed nothing else: kept in memory, written when its time has come."""
+        before, now = app.status.sync, self._clock.now()
+        if before is None or after.sync is None or _revisions(before) == _revisions(after.sync):
+            known.fresh = None
+            return
+        delay = self._plane.settings.reconciliation_timeout.total_seconds() or _DEFAULT_FLUSH_S
+        first = known.fresh[1] if known.fresh is not None else None
+        if self._plane.settings.eager_status or (first is not None and (now - first).total_seconds() >= delay * 0.25):
+            sync: dict[str, Any] = {"revision": after.sync.revision or None}
+            if after.sync.revisions:
+                sync = {"revisions": list(after.sync.revisions)}
+            await self._send(key, {"status": {"sync": sync, "reconciledAt": format_time(now)}}, known)
+            return
+        known.fresh = (after.sync.revision, first or now)
+        if first is None:
+            self._later(key, delay * (0.25 + 0.75 * self._fraction()))
+
+    def _now(self) -> datetime:
+        return self._clock.now().replace(microsecond=0)
+
+
+def _revisions(sync: SyncState) -> tuple[str, tuple[str, ...]]:
+    return sync.revision, sync.revisions
+
+
+def _means_something(before: ApplicationStatus, after: ApplicationStatus) -> bool:
+    def essence(status: ApplicationStatus) -> ApplicationStatus:
+        sync = replace(status.sync, revision="", revisions=()) if status.sync is not None else None
+        return replace(status, sync=sync, reconciled_at=None, observed_at=None)
+
+    return essence(before) != essence(after)
