@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ READY_WITHIN_S = 90.0
 HEALTHY_WITHIN_S = 120.0
 OTHER_UP_WITHIN_S = 180.0
 _POLL_S = 0.05
+_LITTLE_BYTES = 8 * 1024 * 1024  # below this a failure is most likely the disk's
 _APPLICATIONS = ApiResource("argoproj.io", "v1alpha1", "Application", "applications", True)
 
 Say = Callable[[str], None]
@@ -71,8 +73,10 @@ def up(home: Home, env: Mapping[str, str], say: Say) -> Standing:
         home.make()
         with _only_one(home, say):
             return asyncio.run(_up(home, env, say))
-    except (HomeError, DaemonError, ExampleError, ClusterConfigError) as error:
-        raise UpError(str(error)) from error
+    except (HomeError, DaemonError, ExampleError, ClusterConfigError, UpError) as error:
+        raise UpError(f"{error}{_disk_is_full(home)}") from error
+    except OSError as error:
+        raise UpError(f"{error.strerror or error}: {error.filename or home.root}{_disk_is_full(home)}") from error
 
 
 def down(home: Home, say: Say) -> bool:
@@ -197,16 +201,23 @@ async def _until(condition: Callable[[], bool], home: Home, name: str, what: str
     deadline = time.monotonic() + READY_WITHIN_S
     while not condition():
         if daemons.alive(home, name) is None:
-            raise UpError(
-                f"{name} ended while it was waited for {what}. Its last words, from {home.log(name)}:\n"
-                f"{daemons.last_words(home, name)}"
-            )
+            raise _with_last_words(home, name, f"{name} ended while it was waited for {what}")
         if time.monotonic() > deadline:
-            raise UpError(
-                f"{name} was waited for {what} for {READY_WITHIN_S:.0f} s. Its last words, from "
-                f"{home.log(name)}:\n{daemons.last_words(home, name)}"
-            )
+            text = f"{name} was waited for {what} for {READY_WITHIN_S:.0f} s"
+            raise _with_last_words(home, name, text)
         await asyncio.sleep(_POLL_S)
+
+
+def _with_last_words(home: Home, name: str, text: str) -> UpError:
+    return UpError(f"{text}. Its last words, from {home.log(name)}:\n{daemons.last_words(home, name)}")
+
+
+def _disk_is_full(home: Home) -> str:
+    try:
+        free = shutil.disk_usage(home.root).free
+    except OSError:
+        return ""
+    return f"\nThe disk of {home.root} is full: {free // 1024} kB are left." if free < _LITTLE_BYTES else ""
 
 
 async def _until_ready(home: Home, client: KubeClient, _say: Say) -> None:
@@ -224,7 +235,7 @@ async def _until_ready(home: Home, client: KubeClient, _say: Say) -> None:
         if daemons.alive(home, CLUSTER) is None:
             break
         await asyncio.sleep(_POLL_S)
-    raise UpError(f"the embedded cluster is not ready: {seen}. See {home.log(CLUSTER)}")
+    raise _with_last_words(home, CLUSTER, f"the embedded cluster is not ready: {seen}")
 
 
 async def _create_example(home: Home, client: KubeClient, say: Say) -> None:
@@ -235,6 +246,8 @@ async def _create_example(home: Home, client: KubeClient, say: Say) -> None:
         pass
     except ApiError as error:
         raise UpError(f"the example Application was refused: {error.message}") from error
+    except ClusterUnreachable as error:
+        raise _with_last_words(home, CLUSTER, f"the example Application cannot be made: {error}") from error
 
 
 async def _until_healthy(home: Home, client: KubeClient, say: Say) -> None:
@@ -247,7 +260,10 @@ async def _until_healthy(home: Home, client: KubeClient, say: Say) -> None:
         except NotFound:
             return
         except (ApiError, ClusterUnreachable) as error:
-            raise UpError(f"the example Application cannot be read: {error}") from error
+            text = f"the example Application cannot be read: {error}"
+            if daemons.alive(home, CLUSTER) is None:
+                raise _with_last_words(home, CLUSTER, text) from error
+            raise UpError(text) from error
         status = app.get("status") or {}
         sync = (status.get("sync") or {}).get("status") or "not compared yet"
         health = (status.get("health") or {}).get("status") or "health unknown"
@@ -261,10 +277,7 @@ async def _until_healthy(home: Home, client: KubeClient, say: Say) -> None:
             say(text)
             told = text
         if daemons.alive(home, ENGINE) is None:
-            raise UpError(
-                f"engine ended while {APPLICATION} was waited for. Its last words, from {home.log(ENGINE)}:\n"
-                f"{daemons.last_words(home, ENGINE)}"
-            )
+            raise _with_last_words(home, ENGINE, f"engine ended while {APPLICATION} was waited for")
         if time.monotonic() > deadline:
             raise UpError(
                 f"{APPLICATION} is still {sync} and {health} after {HEALTHY_WITHIN_S:.0f} s{_reason(status)}. "
