@@ -19,6 +19,7 @@ Changed = Callable[[ResourceKey, Live | None, Live | None], None]
 # The Application instance an object belongs to, empty when to none.
 InstanceOf = Callable[[Mapping[str, Any]], str]
 
+_REMEMBERED_DELETIONS = 4096
 _NO_KEYS: frozenset[ResourceKey] = frozenset()
 
 
@@ -70,7 +71,12 @@ def row_of(obj: Mapping[str, Any], instance_of: InstanceOf) -> Live:
 
 
 class LiveIndex:
-    """Rows of one cluster with the two ways to find them. One writer: the event loop."""
+    """Rows of one cluster with the two ways to find them. One writer: the event loop.
+
+    Watch events and answers to our own writes come by different connections, so either may be late. The uids of objects
+    that were lately removed are remembered: the answer to a delete, arriving after the deletion event, must not bring
+    its object back.
+    """
 
     def __init__(self, *, changed: Changed, instance_of: InstanceOf = instance_by_annotation) -> None:
         self._rows: dict[ResourceKey, Live] = {}
@@ -78,6 +84,7 @@ class LiveIndex:
         self._by_kind: dict[GroupKind, set[ResourceKey]] = {}
         self._by_instance: dict[str, set[ResourceKey]] = {}
         self._children: dict[str, set[ResourceKey]] = {}
+        self._gone: dict[str, None] = {}  # in the order of removal
         self._changed = changed
         self._instance_of = instance_of
 
@@ -129,6 +136,8 @@ class LiveIndex:
 
     def put(self, row: Live) -> None:
         """As `upsert`, for a row that `row` made."""
+        if row.uid in self._gone:
+            return
         old = self._rows.get(row.key)
         if old is not None and old.uid == row.uid and not is_newer(row.resource_version, old.resource_version):
             return
@@ -143,6 +152,9 @@ class LiveIndex:
         if resource_version and is_newer(old.resource_version, resource_version):
             return
         self._drop(old)
+        self._gone[old.uid] = None
+        if len(self._gone) > _REMEMBERED_DELETIONS:
+            del self._gone[next(iter(self._gone))]
         self._changed(key, old, None)
 
     def replace(self, kind: GroupKind, rows: Iterable[Live], resource_version: str = "") -> None:
@@ -150,6 +162,7 @@ class LiveIndex:
         gone = set(self._by_kind.get(kind, ()))
         for row in rows:
             gone.discard(row.key)
+            self._gone.pop(row.uid, None)  # a list is the truth at its version; a later deletion will be told again
             self.put(row)
         for key in gone:
             self.remove(key, resource_version)

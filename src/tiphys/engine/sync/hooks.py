@@ -10,7 +10,15 @@ from datetime import datetime
 from typing import Any
 
 from tiphys.engine.states import Phase
-from tiphys.model.annotations import HOOK_FINALIZER, HookDeletePolicy, HookType
+from tiphys.model.annotations import (
+    HOOK_FINALIZER,
+    TRACKING_ID,
+    HookDeletePolicy,
+    HookType,
+    annotations_of,
+    build_tracking_id,
+    tracking_of,
+)
 
 HOOK_SUCCEEDED = HookDeletePolicy.HOOK_SUCCEEDED.value
 HOOK_FAILED = HookDeletePolicy.HOOK_FAILED.value
@@ -39,9 +47,18 @@ def hook_name(manifest: Mapping[str, Any], revision: str, phase: Phase, started_
 
 
 def with_hook_identity(manifest: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The manifest with its final name and the finalizer that keeps its result readable until the operation saw it."""
+    """The manifest with its final name and the finalizer that keeps its result readable until the operation saw it.
+
+    The tracking id gets a generated name too: without it the object would count as a copy that is nobody's.
+    """
     metadata = dict(manifest.get("metadata") or {})
     metadata.pop("generateName", None)
+    tracking = tracking_of(annotations_of(manifest))
+    if tracking is not None and tracking.name != name:
+        metadata["annotations"] = {
+            **metadata["annotations"],
+            TRACKING_ID: build_tracking_id(tracking._replace(name=name)),
+        }
     metadata["name"] = name
     finalizers = list(metadata.get("finalizers") or ())
     if HOOK_FINALIZER not in finalizers:

@@ -154,7 +154,8 @@ def _waiting(
     """Tasks that hold back the next step.
 
     Hooks always do. Resources do when another step follows them, or when hooks stand beside them in the last one; a sync of
-    one wave and no hooks ends as soon as everything is applied. A prune holds back the next step until its object is gone.
+    one wave and no hooks ends as soon as everything is applied. A prune holds back what follows, and the end, until its
+    object is gone.
     """
     regular = list(regular)
     last = plan.steps[-1] if plan.steps else None
@@ -167,8 +168,10 @@ def _waiting(
             continue
         ends = (task.id.phase, task.wave) == last
         if task.action is Action.PRUNE:
-            if result.status is ResultCode.PRUNED and not ends and observe(task, result).exists:
-                waiting.append(task)
+            if result.status is ResultCode.PRUNED:
+                seen = observe(task, result)
+                if seen.exists and seen.terminating:
+                    waiting.append(task)
         elif result.phase is OperationPhase.RUNNING and (
             task.action is Action.HOOK or (several and (not ends or hooks_at_end))
         ):

@@ -83,10 +83,11 @@ def test_a_prune_that_is_not_done_says_why(prune: bool, disabled: bool, reason: 
 
 
 def test_hooks_stand_in_their_phases_and_are_named_after_the_operation() -> None:
-    """generateName gets revision, phase and start, so that a retry finds the same object."""
+    """generateName gets revision, phase and start, so that a retry finds the same object; its tracking id says so too."""
+    tracking = "argocd.argoproj.io/tracking-id"
     hooks = [
         target(manifest("Job", "migrate", annotations={HOOK: "PreSync"})),
-        target(manifest("Job", generate_name="smoke-", annotations={HOOK: "PostSync"})),
+        target(manifest("Job", generate_name="smoke-", annotations={HOOK: "PostSync", tracking: "app:batch/Job:ns/"})),
     ]
 
     made = plan([drift(manifest("Deployment", "d"))], hooks, wanted())
@@ -100,6 +101,7 @@ def test_hooks_stand_in_their_phases_and_are_named_after_the_operation() -> None
     assert smoke is not None
     assert smoke.manifest["metadata"]["finalizers"] == ["argocd.argoproj.io/hook-finalizer"]
     assert "generateName" not in smoke.manifest["metadata"]
+    assert smoke.manifest["metadata"]["annotations"][tracking] == "app:batch/Job:ns/smoke-0123456-postsync-1772366400"
 
 
 def test_a_hook_of_two_phases_runs_in_both() -> None:

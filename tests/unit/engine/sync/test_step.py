@@ -211,6 +211,18 @@ def test_a_prune_holds_back_the_next_wave_until_the_object_is_gone() -> None:
     assert [t.id.key.name for t in ready.actions] == ["new"]
 
 
+def test_the_operation_does_not_end_before_what_it_pruned_is_gone() -> None:
+    """A finalizer may keep it a while; an automated sync that ended earlier would prune it again."""
+    made = plan([drift(manifest(name="old"), DriftKind.EXTRA)], (), wanted(prune=True))
+    pruned = applied(made, "old", phase=OperationPhase.SUCCEEDED, status=ResultCode.PRUNED)
+
+    waiting = go(made, pruned, old=Observed(True, terminating=True))
+
+    assert (waiting.phase, waiting.message) == (OperationPhase.RUNNING, "waiting for deletion of /ConfigMap/old")
+    assert go(made, pruned, old=GONE).phase is OperationPhase.SUCCEEDED
+    assert go(made, pruned, old=Observed(True)).phase is OperationPhase.SUCCEEDED  # a dry-run deletes nothing
+
+
 def test_prunes_of_a_wave_come_before_its_applies() -> None:
     """In one step."""
     made = plan([drift(manifest(name="a")), drift(manifest(name="z"), DriftKind.EXTRA)], (), wanted(prune=True))
