@@ -24,9 +24,13 @@ class AggregatedApis:
 
     def start(self) -> None:
         """Look at what is stored and follow changes from now on."""
+        self.look()
+        self._store.watch(BUCKET, self)
+
+    def look(self) -> None:
+        """Look at what is stored."""
         for record in self._store.scan(BUCKET):
             self._look(record)
-        self._store.watch(BUCKET, self)
 
     def offer(self, event: Event) -> None:
         """Take note of one change."""

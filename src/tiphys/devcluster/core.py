@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from tiphys.apimachinery.mergeschema import MergeSchemas
 from tiphys.devcluster.apiservices import AggregatedApis
@@ -20,6 +21,10 @@ from tiphys.devcluster.writes import Writer
 from tiphys.runtime.clock import Clock
 from tiphys.runtime.ids import Ids
 from tiphys.runtime.secret import Secret
+
+LOOK_AGAIN_S = 1.0
+
+_log = logging.getLogger(__name__)
 
 
 class Core:
@@ -52,6 +57,7 @@ class Core:
         )
         self.auth = Authenticator(admin_token=admin_token, signing_key=signing_key, lookup=self._uid_of, clock=clock)
         self.background = Background()
+        self._again: asyncio.TimerHandle | None = None
         self._definitions = Definitions(
             store=store,
             registry=self.registry,
@@ -72,15 +78,36 @@ class Core:
 
         Definitions come first: the others walk over every kind there is.
         """
-        self.store.bind(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        self.store.bind(loop)
         self._definitions.start()
         self._aggregated.start()
         create_missing(self.writer, self.registry, address=address, port=port)
         self._garbage.start()
         self._namespaces.start()
 
+        def undone(exc: Exception) -> None:
+            if self._again is None:
+                _log.warning("the store cannot be written; changes are refused until it can: %s", exc)
+                self._again = loop.call_later(LOOK_AGAIN_S, again)
+            self.rules.adopt_addresses()
+
+        def again() -> None:
+            """What the server itself wanted to write may have been undone, so it looks at everything again."""
+            self._again = None
+            self._definitions.look()
+            self._aggregated.look()
+            create_missing(self.writer, self.registry, address=address, port=port)
+            self._garbage.look()
+            self._namespaces.look()
+
+        self.store.on_undone = undone
+
     def stop(self) -> None:
         """Do nothing more by itself."""
+        self.store.on_undone = None
+        if self._again is not None:
+            self._again.cancel()
         self.background.stop()
 
     def _uid_of(self, bucket: str, namespace: str, name: str) -> str | None:

@@ -203,9 +203,13 @@ class Definitions:
 
     def start(self) -> None:
         """Serve what is stored and follow changes from now on."""
+        self.look()
+        self._store.watch("*", self)
+
+    def look(self) -> None:
+        """Look at every definition."""
         for record in self._store.scan(BUCKET):
             self._reconcile(record)
-        self._store.watch("*", self)
 
     def offer(self, event: Event) -> None:
         """Take note of one change."""

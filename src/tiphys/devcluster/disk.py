@@ -22,6 +22,14 @@ class StoreError(Exception):
     """The store cannot be used: held by another process, written by a newer version, or broken."""
 
 
+def may_pass(exc: BaseException) -> bool:
+    """Whether a failed write may work again later, as after the disk was full; the transaction was rolled back whole."""
+    if not isinstance(exc, sqlite3.OperationalError):
+        return False
+    name = str(getattr(exc, "sqlite_errorname", ""))
+    return name.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_BUSY", "SQLITE_CANTOPEN"))
+
+
 class Row(NamedTuple):
     """One object as kept. `body` None means: it is gone."""
 
@@ -116,7 +124,7 @@ class Disk:
             batch, done = job
             try:
                 self._write(batch)
-            except Exception as exc:  # whatever SQLite or the disk raised ends the server, by `done`
+            except Exception as exc:  # whatever SQLite or the disk raised; the Store decides what it means
                 done(exc)
             else:
                 done(None)
@@ -135,7 +143,8 @@ class Disk:
                     db.execute("INSERT OR REPLACE INTO obj VALUES(?,?,?,?)", row)
             db.execute("COMMIT")
         except BaseException:
-            db.execute("ROLLBACK")
+            if db.in_transaction:  # a full disk makes SQLite roll back by itself
+                db.execute("ROLLBACK")
             raise
 
     def close(self, reserved: int | None = None) -> None:
@@ -148,6 +157,8 @@ class Disk:
             try:
                 if reserved is not None:
                     self._write(Batch((), reserved))
+            except sqlite3.OperationalError:
+                pass  # without it, versions of the reserved block are skipped, as after a crash
             finally:
                 self._db.close()
                 self._db = None

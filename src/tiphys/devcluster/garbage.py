@@ -36,10 +36,14 @@ class GarbageCollector:
         for resource in self._registry.buckets():
             for record in self._store.scan(resource.bucket):
                 self._learn(resource.bucket, record)
+        self.look()
+        self._store.watch("*", self)
+
+    def look(self) -> None:
+        """Look at every object."""
         for resource in self._registry.buckets():
             for record in self._store.scan(resource.bucket):
                 self._look(resource.bucket, record)
-        self._store.watch("*", self)
 
     def offer(self, event: Event) -> None:
         """Take note of one change."""

@@ -163,7 +163,7 @@ class Handlers:
         if request.path.name:
             selection.name = request.path.name
         store = self._core.store
-        await store.committed(store.bucket_rv(resource.bucket))
+        await store.settled(resource.bucket)
         version = parse_version(options.resource_version)
         watch = Watch(store, resource.bucket, selection)
         answer = WatchAnswer(watch, self._view(resource, request), options.allow_bookmarks, options.timeout_s)
@@ -394,7 +394,7 @@ class Handlers:
         done = finalize(
             self._core.store, self._core.writer, record, list((obj.get("spec") or {}).get("finalizers") or ())
         )
-        await self._core.store.committed(self._core.store.bucket_rv(resource.bucket))
+        await self._core.store.settled(resource.bucket)
         return Answer(200, orjson.dumps(done))
 
     async def _evict(self, resource: Resource, request: Request) -> Answer:

@@ -44,7 +44,7 @@ class LocalAccess:
     ) -> tuple[list[Manifest], str]:
         """See ClusterAccess."""
         found, store = self._resource(resource), self._core.store
-        await store.committed(store.bucket_rv(found.bucket))
+        await store.settled(found.bucket)
         selection = Selection(found, namespace, label_selector, "")
         records = store.scan(found.bucket, namespace)
         items = [self._shown(found, record) for record in records if selection.is_all or selection.matches(record)]

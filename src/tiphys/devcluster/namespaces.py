@@ -41,9 +41,13 @@ class Namespaces:
 
     def start(self) -> None:
         """Look at every namespace and follow changes from now on."""
+        self.look()
+        self._store.watch("*", self)
+
+    def look(self) -> None:
+        """Look at every namespace."""
         for record in self._store.scan("namespaces"):
             self._look(record)
-        self._store.watch("*", self)
 
     def offer(self, event: Event) -> None:
         """Take note of one change."""

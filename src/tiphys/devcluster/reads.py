@@ -117,7 +117,7 @@ def parse_version(text: str) -> int:
 
 async def fetch(store: Store, resource: Resource, namespace: str, name: str) -> Record:
     """One committed object. Raises NotFound."""
-    await store.committed(store.bucket_rv(resource.bucket))
+    await store.settled(resource.bucket)
     record = store.get(resource.bucket, f"{namespace}/{name}")
     if record is None:
         raise apierrors.not_found(resource.plural, resource.group, name)
@@ -126,7 +126,7 @@ async def fetch(store: Store, resource: Resource, namespace: str, name: str) -> 
 
 async def list_page(store: Store, resource: Resource, selection: Selection, options: ListOptions) -> Page:
     """One page of a list. Raises Expired for versions and tokens that are too old, BadRequest for broken ones."""
-    await store.committed(store.bucket_rv(resource.bucket))
+    await store.settled(resource.bucket)
     start_after = ""
     at: int | None = None
     if options.continue_token:

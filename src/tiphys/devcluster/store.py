@@ -2,6 +2,9 @@
 
 A write takes effect in memory at once and becomes visible when it is committed: answers, reads and watch events wait for
 `committed(rv)`. Without a disk, commits are immediate. Objects are immutable: a Record is made, never changed.
+
+When the disk is full, what was not committed is undone, its writers are refused, and the next write tries again; nobody has
+seen what is undone. Any other trouble with the disk is final.
 """
 
 from __future__ import annotations
@@ -14,7 +17,8 @@ from typing import Any, Literal, Protocol
 
 import orjson
 
-from tiphys.devcluster.disk import Batch, Disk, Row, StoreError
+from tiphys.apimachinery.apierrors import ApiError, internal_error
+from tiphys.devcluster.disk import Batch, Disk, Row, StoreError, may_pass
 
 EventType = Literal["ADDED", "MODIFIED", "DELETED"]
 RV_BLOCK = 4096  # resourceVersions reserved on disk at a time; a crash skips at most one block
@@ -109,11 +113,13 @@ class Store:
         self._writing = False
         self._delivering = False
         self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._undone = (0, 0, "")  # versions after the first up to the second were undone last, and why
         self._watchers: dict[str, list[Watching]] = {}
         self._parsed: deque[Record] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.failure: Exception | None = None
         self.on_failure: Callable[[Exception], None] | None = None
+        self.on_undone: Callable[[Exception], None] | None = None
 
     # ---- life ----
 
@@ -282,7 +288,10 @@ class Store:
 
     def _written(self, upto: int, exc: Exception | None) -> None:
         if exc is not None:
-            self._fail(exc)
+            if may_pass(exc):
+                self._undo(exc)
+            else:
+                self._fail(exc)
             return
         self.committed_rv = upto
         self._deliver_committed()
@@ -303,8 +312,43 @@ class Store:
         if self.on_failure is not None:
             self.on_failure(exc)
 
+    def _undo(self, exc: Exception) -> None:
+        """Forget everything that is not committed, newest first; its versions are never used again."""
+        for event in reversed(self._undelivered):
+            kept, key = self._buckets[event.bucket], event.record.key
+            if event.type == "DELETED":
+                assert event.previous is not None
+                insort(kept.keys, key)
+                kept.records[key] = event.previous
+            elif event.previous is not None:
+                kept.records[key] = event.previous
+            else:
+                del kept.records[key]
+                del kept.keys[bisect_left(kept.keys, key)]
+            kept.last_rv = min(kept.last_rv, self.committed_rv)
+        self._undone = (self.committed_rv, self._rv, str(exc))
+        self._undelivered.clear()
+        self._gathered.clear()
+        while self._ring and self._ring[-1].rv > self.committed_rv:
+            self._ring_bytes -= len(self._ring.pop().record.data)
+        self._ring_start = min(self._ring_start, self.committed_rv)
+        self._reserved = 0  # whether the reservation was written is not known
+        self._writing = False
+        while self._waiters:
+            future = self._waiters.popleft()[1]
+            if not future.done():
+                future.set_exception(_refused(str(exc)))
+        if self.on_undone is not None:
+            self.on_undone(exc)
+
     async def committed(self, rv: int) -> None:
-        """Wait until everything up to `rv` survives a kill of the process. Raises StoreError when writing failed."""
+        """Wait until everything up to `rv` survives a kill of the process.
+
+        Raises InternalError when it was undone, StoreError when writing failed for good.
+        """
+        after, upto, why = self._undone
+        if after < rv <= upto:
+            raise _refused(why)
         if rv <= self.committed_rv:
             return
         if self.failure is not None:
@@ -317,6 +361,13 @@ class Store:
         else:
             self._waiters.append((rv, future))
         await future
+
+    async def settled(self, bucket: str) -> None:
+        """Wait until what a bucket shows now is committed or undone. Raises StoreError when writing failed for good."""
+        try:
+            await self.committed(self.bucket_rv(bucket))
+        except ApiError:
+            pass  # undone: the bucket shows what is committed
 
     # ---- watching ----
 
@@ -363,3 +414,7 @@ class Store:
     def oldest_rv(self) -> int:
         """Watches can resume from this version or a later one."""
         return self._ring_start
+
+
+def _refused(why: str) -> ApiError:
+    return internal_error(f"the cluster's store cannot be written, nothing was changed: {why}")

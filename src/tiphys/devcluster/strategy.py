@@ -66,12 +66,17 @@ class Rules:
     """What is particular to kinds; one for the whole server."""
 
     def __init__(self, *, store: Store, registry: Registry, ids: Ids) -> None:
+        self._store = store
         self._lookup = StoreLookup(store, registry)
         self._ids = ids
-        self.addresses = AddressPool()
-        for record in store.scan("services"):
-            self.addresses.adopt(record.obj)
+        self.adopt_addresses()
         store.watch("services", self)
+
+    def adopt_addresses(self) -> None:
+        """Take the addresses and ports in use from the stored Services."""
+        self.addresses = AddressPool()
+        for record in self._store.scan("services"):
+            self.addresses.adopt(record.obj)
 
     def decode(self, resource: Resource, raw: Mapping[str, Any]) -> Decoded:
         """`raw` as an object of the resource. Raises BadRequest on a value of the wrong type."""

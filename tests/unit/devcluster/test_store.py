@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tiphys.apimachinery.apierrors import InternalError
 from tiphys.devcluster.disk import SCHEMA_VERSION, Disk, StoreError
 from tiphys.devcluster.store import RV_BLOCK, Event, Store
 
@@ -187,3 +188,48 @@ async def test_a_failed_write_stops_everything_that_waits(tmp_path: Path) -> Non
         store.put("configmaps", "a/y", obj("y"))
     assert len(failures) == 1
     store.close()
+
+
+async def test_a_full_disk_refuses_what_is_written_and_nothing_else(tmp_path: Path) -> None:
+    disk = Disk(tmp_path)
+    store = Store(disk)
+    store.open()
+    store.bind(asyncio.get_running_loop())
+    seen: list[tuple[str, str]] = []
+
+    class Watcher:
+        def offer(self, event: Event) -> None:
+            seen.append((event.type, event.record.key))
+
+    store.watch("configmaps", Watcher())
+    kept = store.put("configmaps", "a/kept", obj("kept"))
+    await store.committed(store.put("configmaps", "a/gone", obj("gone")).rv)
+    assert disk._db is not None
+    pages = disk._db.execute("PRAGMA page_count").fetchone()[0]
+    disk._db.execute(f"PRAGMA max_page_count={pages}")
+    before = store.committed_rv
+
+    refused = store.put("configmaps", "a/new", {**obj("new"), "data": {"x": "y" * 100_000}})
+    store.put("configmaps", "a/kept", {**obj("kept"), "data": {"x": "z"}})
+    store.remove("configmaps", "a/gone")
+    with pytest.raises(InternalError, match="cannot be written, nothing was changed: database or disk is full"):
+        await store.committed(refused.rv)
+
+    await store.settled("configmaps")
+    assert [(record.key, record.rv) for record in store.scan("configmaps")] == [("a/gone", 2), ("a/kept", kept.rv)]
+    assert store.committed_rv == store.bucket_rv("configmaps") == before
+    assert store.since("configmaps", before) == []
+
+    disk._db.execute("PRAGMA max_page_count=1000000")
+    written = store.put("configmaps", "a/new", obj("new"))
+    await store.committed(written.rv)
+    assert written.rv > refused.rv
+    with pytest.raises(InternalError):
+        await store.committed(refused.rv)
+    assert seen == [("ADDED", "a/kept"), ("ADDED", "a/gone"), ("ADDED", "a/new")]
+    store.close()
+
+    again = Store(Disk(tmp_path))
+    again.open()
+    assert [record.key for record in again.scan("configmaps")] == ["a/gone", "a/kept", "a/new"]
+    again.close()
