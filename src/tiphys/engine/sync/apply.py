@@ -375,9 +375,7 @@ class Applier:
                 await self._recreate(target, seen)
                 seen = None
                 continue
-            before, after = seen.get("metadata") or {}, answer.get("metadata") or {}
-            same = before.get("resourceVersion") == after.get("resourceVersion")
-            verb = "unchanged" if same else "configured"
+            verb = "unchanged" if _declared(seen) == _declared(answer) else "configured"
             return self._applied(base, answer, target, verb, dry_run=options.dry_run)
         raise StageError("sync", "SyncError", f"{target.key} changes as fast as it is applied; try again")
 
@@ -453,6 +451,13 @@ def images_of(manifest: Mapping[str, Any]) -> tuple[str, ...]:
             if isinstance(container, Mapping) and container.get("image"):
                 found[str(container["image"])] = None
     return tuple(found)
+
+
+def _declared(obj: Mapping[str, Any]) -> dict[str, Any]:
+    """What a patch of ours could have changed; a controller may move version and status at any time."""
+    metadata = obj.get("metadata") or {}
+    kept = {name: metadata.get(name) or None for name in ("labels", "annotations", "finalizers", "ownerReferences")}
+    return {"metadata": kept, **{k: v for k, v in obj.items() if k not in ("metadata", "status")}}
 
 
 def _conditions(row: Live) -> Sequence[Mapping[str, Any]]:
