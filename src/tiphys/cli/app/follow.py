@@ -24,6 +24,7 @@ from tiphys.client.api import Api
 from tiphys.client.errors import NOT_FOUND, PERMISSION_DENIED, ApiFailure, TimedOut, Unreachable
 
 HEARTBEAT_S = 15.0
+COMPARED_WITHIN_S = 1.0  # after an operation has ended; then a comparison is asked for
 RECONNECT_S = 1.0
 _COLUMNS = ("TIMESTAMP", "GROUP", "KIND", "NAMESPACE", "NAME", "STATUS", "HEALTH", "HOOK", "MESSAGE")
 _WIDTHS = (0, 5, 10, 10, 20, 8, 7, 10, 0)
@@ -137,7 +138,8 @@ def wait_for(
                     return Outcome(None)
                 raise CommandFailed(f"application '{name}' was deleted")
             refresh = refresh or _is_changing(app)
-            if _is_ready(app, wanted, selected) and not (wanted.operation and operation_in_progress(app)):
+            busy = operation_in_progress(app, compared_since=follower.compared_since)
+            if _is_ready(app, wanted, selected) and not (wanted.operation and busy):
                 return Outcome(_print_final(api, name, namespace, app, wanted, form, refresh=refresh), operation)
             degraded = log.tell(resource_states(app, selected))
             if degraded is not None and wanted.health and not wanted.degraded:
@@ -160,8 +162,11 @@ def wait_deleted(api: Api, name: str, namespace: str) -> None:
             return
 
 
-def operation_in_progress(app: Object) -> bool:
-    """An operation is asked for, runs, or has ended after the last comparison."""
+def operation_in_progress(app: Object, *, compared_since: str = "") -> bool:
+    """An operation is asked for, runs, or has ended after the last comparison.
+
+    `compared_since` is the end of an operation after which the Application is known to have been compared.
+    """
     if app.get("operation"):
         return True
     state = show.field(app, "status", "operationState")
@@ -169,7 +174,7 @@ def operation_in_progress(app: Object) -> bool:
         return False
     if not state.get("finishedAt"):
         return True
-    if show.field(state, "operation", "sync", "dryRun"):
+    if show.field(state, "operation", "sync", "dryRun") or state["finishedAt"] == compared_since:
         return False
     reconciled = show.text(app, "status", "reconciledAt")
     return not reconciled or _moment(reconciled) < _moment(str(state["finishedAt"]))
@@ -185,6 +190,7 @@ class _Follower:
         self._deadline = time.monotonic() + timeout_s if timeout_s else None
         self._began = time.monotonic()
         self._last: Object = {}
+        self.compared_since = ""  # end of the operation after which a comparison was asked for and made
 
     def events(self) -> Iterator[tuple[str, Object]]:
         """`(ADDED | MODIFIED | DELETED, application)`. Raises TimedOut at the deadline, ApiFailure."""
@@ -202,16 +208,30 @@ class _Follower:
             self._pause()
 
     def _next(self, stream: Any) -> dict[str, Any] | None:
+        told = time.monotonic()
         while True:
             left = None if self._deadline is None else self._deadline - time.monotonic()
             if left is not None and left <= 0:
                 raise TimedOut
+            ended = self._uncompared_end()
+            pause = COMPARED_WITHIN_S if ended else HEARTBEAT_S
             try:
-                found: dict[str, Any] | None = stream.next(HEARTBEAT_S if left is None else min(HEARTBEAT_S, left))
+                found: dict[str, Any] | None = stream.next(pause if left is None else min(pause, left))
                 return found
             except TimedOut:
-                if left is None or left > HEARTBEAT_S:
+                if ended:
+                    app = self._api.get_application(self._name, self._namespace, refresh="normal")
+                    self.compared_since = ended
+                    return {"type": "MODIFIED", "application": app}
+                if time.monotonic() - told >= HEARTBEAT_S:
+                    told = time.monotonic()
                     self._heartbeat()
+
+    def _uncompared_end(self) -> str:
+        """When the last operation ended, if the Application has not been compared since; empty otherwise."""
+        if self._last.get("operation") or not operation_in_progress(self._last, compared_since=self.compared_since):
+            return ""
+        return show.text(self._last, "status", "operationState", "finishedAt")
 
     def _heartbeat(self) -> None:
         waiting = show.waiting_for(self._last) or "the next comparison"

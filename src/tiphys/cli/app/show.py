@@ -192,10 +192,7 @@ def waiting_for(app: Object) -> str:
         return "the operation to start"
     if isinstance(state, Mapping) and state.get("phase") in ("Running", "Terminating"):
         return f"the operation: {state.get('message') or state['phase']}"
-    unhealthy = _unhealthy(app)
-    if unhealthy:
-        return unhealthy
-    return _unsynced(app, state)
+    return _unhealthy(app) or _unsynced(app, state)
 
 
 def _failure(app: Object) -> str:
@@ -207,11 +204,10 @@ def _failure(app: Object) -> str:
 
 
 def _unhealthy(app: Object) -> str:
-    found = [
-        item
-        for item in field(app, "status", "resources") or ()
-        if (text(item, "health", "status") or "Healthy") != "Healthy"
-    ]
+    # What is missing because it was never applied waits for a sync, and that is what should be said.
+    fine = ("", "Healthy", "Missing") if text(app, "status", "sync", "status") == "OutOfSync" else ("", "Healthy")
+    items = field(app, "status", "resources") or ()
+    found = [item for item in items if text(item, "health", "status") not in fine]
     if found:
         found.sort(key=lambda item: _rank(text(item, "health", "status")))
         first = found[0]
@@ -220,7 +216,7 @@ def _unhealthy(app: Object) -> str:
         more = f", and {len(found) - 1} more" if len(found) > 1 else ""
         return f"{name}: {text(first, 'health', 'status')}{f' ({reason})' if reason else ''}{more}"
     health = text(app, "status", "health", "status")
-    return f"its health: {health}" if health not in ("", "Healthy") else ""
+    return f"its health: {health}" if health not in fine else ""
 
 
 def _unsynced(app: Object, state: object) -> str:
