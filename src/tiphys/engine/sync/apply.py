@@ -343,6 +343,12 @@ class Applier:
             return self._applied(base, answer, target, "serverside-applied")
         live = self._view.get(target.key)
         seen: Mapping[str, Any] | None = live.manifest if live is not None else None
+        if live is not None and live.version != target.version:
+            # Watched in another version than Git writes: a patch made from that would speak of other fields.
+            try:
+                seen = await self._client.get(resource, target.key.name, target.key.namespace)
+            except NotFound:
+                seen = None
         for _attempt in range(3):
             if seen is None:
                 try:
