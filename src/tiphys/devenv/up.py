@@ -126,7 +126,12 @@ async def _up(home: Home, env: Mapping[str, str], say: Say) -> Standing:
     daemon_env = {
         k: v for k, v in env.items() if k in ("PATH", "HOME", "LANG", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
     }
-    made = ensure_repository(home.repository, env)  # first: without git nothing need be started
+    # First what can be known to fail: nothing need be started then.
+    if CLUSTER not in before.running:
+        _need_port(ports.api, "the embedded API server", home)
+    if ENGINE not in before.running:
+        _need_port(ports.server, "Tiphys", home)
+    made = ensure_repository(home.repository, env)
     if CLUSTER not in before.running:
         await _start_cluster(home, ports, daemon_env, say)
     async with _client(home) as client:
@@ -147,7 +152,6 @@ def _client(home: Home) -> KubeClient:
 
 
 async def _start_cluster(home: Home, ports: Ports, env: Mapping[str, str], say: Say) -> None:
-    _need_port(ports.api, "the embedded API server", home)
     home.kubeconfig.unlink(missing_ok=True)
     say(f"starting the embedded cluster on port {ports.api}")
     argv = [
@@ -165,7 +169,6 @@ async def _start_cluster(home: Home, ports: Ports, env: Mapping[str, str], say: 
 
 
 async def _start_engine(home: Home, ports: Ports, env: Mapping[str, str], say: Say) -> None:
-    _need_port(ports.server, "Tiphys", home)
     home.address.unlink(missing_ok=True)
     say(f"starting Tiphys on port {ports.server}")
     argv = [
