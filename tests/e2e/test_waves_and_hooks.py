@@ -326,6 +326,48 @@ def test_a_custom_kind_and_its_objects_come_in_one_sync(
 
     environment.until(changed, within_s=30, what="the custom resource to change")
 
+    # It is watched at once, although its kind did not exist when the sync began.
+    patch = '{"spec": {"size": 9}}'
+    environment.kubectl("patch", f"gadgets.{group}", "one", "-n", namespace, "--type=merge", "-p", patch)
+    environment.until(changed, within_s=30, what="the drift of the custom resource to be reverted")
+
+    repo.commit(files(a_gadget=None, a_planet=None, z_gadgets=None, z_planets=None, config=config_map("left", a="b")))
+
+    def pruned() -> bool | Pending:
+        found = environment.kubectl.json("get", f"planets.{group}", "earth")
+        return found is None or Pending("planet earth is still there")
+
+    environment.until(pruned, within_s=30, what="the custom resources to be pruned")
+    app = environment.until_app("custom")
+    assert {r["kind"] for r in app["status"]["resources"]} == {"ConfigMap"}
+
+    # Definitions are nobody's, so they stay. When somebody deletes them nothing is out of order, and they may come back.
+    environment.kubectl("delete", "crd", f"planets.{group}", f"gadgets.{group}")
+    repo.commit(files(config=config_map("left", a="c")))
+    environment.until(
+        lambda: live(environment, namespace, "configmap", "left")["data"] == {"a": "c"} or Pending("not changed"),
+        within_s=30,
+    )
+    environment.until_app("custom")
+    repo.commit(
+        files(
+            a_gadget=gadget.replace("size: 1", "size: 7"),
+            z_gadgets=CRD.format(group=group, scope="Namespaced", kind="Gadget", plural="gadgets"),
+        )
+    )
+    environment.until(lambda: _exists(environment, f"gadgets.{group}", namespace), within_s=30, what="the gadget again")
+    app = environment.until_app("custom")
+    assert {r["kind"]: r["status"] for r in app["status"]["resources"]} == {
+        "ConfigMap": "Synced",
+        "CustomResourceDefinition": "Synced",
+        "Gadget": "Synced",
+    }
+
+
+def _exists(environment: Environment, kind: str, namespace: str) -> bool | Pending:
+    done = environment.kubectl.run("get", kind, "one", "-n", namespace)
+    return done.returncode == 0 or Pending(done.stderr)
+
 
 def held(name: str, *, wave: str, **annotations: str) -> str:
     """A ConfigMap that stays a while when it is deleted, so that the order of deletions shows."""

@@ -11,12 +11,14 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tiphys.apimachinery.apierrors import ApiError
 from tiphys.apimachinery.names import GroupKind, ResourceKey
 from tiphys.engine.live.index import LiveIndex
 from tiphys.engine.live.tree import with_children
 from tiphys.engine.states import Live
 from tiphys.kube.client import ApiResource, KubeClient
-from tiphys.kube.discovery import Discovery
+from tiphys.kube.discovery import Catalogue, Discovery, DiscoveryError
+from tiphys.kube.transport import ClusterUnreachable
 from tiphys.kube.watch import Reflector, ReflectorState
 from tiphys.runtime.clock import Clock
 from tiphys.runtime.log import SILENT, Logger
@@ -31,8 +33,18 @@ class _Watch:
 
     resource: ApiResource
     told: asyncio.Event = field(default_factory=asyncio.Event)  # listed once, or failed for the first time
+    lost: asyncio.Event = field(default_factory=asyncio.Event)  # the server says that there is no such kind
     listed: bool = False
     problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Unserved:
+    """A kind that discovery did not know. The answer holds for a while, unless the server is asked anew before."""
+
+    catalogue: Catalogue
+    until: float
+    problem: str = ""  # why it is not even known whether the kind exists
 
 
 class ClusterLive:
@@ -57,7 +69,7 @@ class ClusterLive:
         self.state_changed = state_changed
         self._watches: dict[GroupKind, _Watch] = {}
         self._group: asyncio.TaskGroup | None = None
-        self._unserved_until: dict[GroupKind, float] = {}
+        self._unserved: dict[GroupKind, _Unserved] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, ready: Callable[[], None], until_stopped: Callable[[], Awaitable[None]]) -> None:
@@ -91,6 +103,9 @@ class ClusterLive:
         problems: dict[GroupKind, str] = {}
         for kind in wanted:
             found = self._watches.get(kind)
+            absent = self._unserved.get(kind)
+            if found is None and absent is not None and absent.problem:
+                problems[kind] = absent.problem
             if found is not None and not found.listed:
                 why = found.problem or f"not listed within {FIRST_LIST_DEADLINE_S:.0f} s"
                 problems[kind] = f"{kind} cannot be listed: {why}"
@@ -103,12 +118,18 @@ class ClusterLive:
     async def _start(self, kinds: Iterable[GroupKind]) -> None:
         now = self._clock.monotonic()
         for kind in kinds:
-            if self._unserved_until.get(kind, 0.0) > now:
+            absent = self._unserved.get(kind)
+            if absent is not None and absent.until > now and absent.catalogue is await self._discovery.catalogue():
                 continue
-            resource = await self._discovery.lookup(kind)
+            resource, problem = None, ""
+            try:
+                resource = await self._discovery.lookup(kind)
+            except DiscoveryError as error:
+                problem = str(error)
             if resource is None:
-                self._unserved_until[kind] = now + _RETRY_UNSERVED_S
+                self._unserved[kind] = _Unserved(await self._discovery.catalogue(), now + _RETRY_UNSERVED_S, problem)
                 continue
+            self._unserved.pop(kind, None)
             if kind in self._watches or self._group is None:
                 continue
             if not {"list", "watch"} <= resource.verbs:
@@ -139,10 +160,12 @@ class ClusterLive:
             if now.failing and now.failing != before[1]:
                 self._log.warning("a kind cannot be watched", kind=str(kind), problem=now.failing)
             watch.told.set()
+            if now.failing.startswith("NotFound"):
+                watch.lost.set()
             if before != (watch.listed, watch.problem):
                 self.state_changed()
 
-        await Reflector(
+        reflector = Reflector(
             self._client,
             watch.resource,
             clock=self._clock,
@@ -150,4 +173,34 @@ class ClusterLive:
             on_event=event,
             on_state=state,
             shrink=self.index.row,
-        ).run()
+        )
+        async with asyncio.TaskGroup() as group:
+            following = group.create_task(reflector.run())
+            while not await self._is_served_no_more(watch, reflector):
+                pass
+            following.cancel()
+        # Its definition was deleted: it has no objects, and may be served again, or in another version, some day.
+        self._watches.pop(kind, None)
+        self.index.replace(kind, ())
+        self._log.info("a kind is not served any more", kind=str(kind))
+        self.state_changed()
+
+    async def _is_served_no_more(self, watch: _Watch, reflector: Reflector) -> bool:
+        """Discovery confirms that the watched kind is gone; asked only after a watch or list was answered "not found"."""
+        await watch.lost.wait()
+        try:
+            catalogue = await self._discovery.refresh()
+        except (ApiError, ClusterUnreachable):
+            catalogue = None
+        resource = watch.resource
+        kind = GroupKind(resource.group, resource.kind)
+        if (
+            catalogue is not None
+            and catalogue.find(kind, resource.version) is None
+            and catalogue.failure(resource.group, resource.version) is None
+        ):
+            return True
+        await self._clock.sleep(_RETRY_UNSERVED_S)
+        if not reflector.state.failing.startswith("NotFound"):
+            watch.lost.clear()
+        return False
