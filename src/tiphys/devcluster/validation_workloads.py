@@ -96,7 +96,7 @@ def check_stateful_set(causes: Causes, obj: Json, old: Json | None) -> None:
     check_not_negative(causes, "spec.replicas", spec.get("replicas"))
     check_not_negative(causes, "spec.minReadySeconds", spec.get("minReadySeconds"))
     _check_selector(causes, spec, "statefulset")
-    _check_template(causes, spec, "spec.template", selector=spec.get("selector"))
+    _check_template(causes, _with_claims_mounted(spec), "spec.template", selector=spec.get("selector"))
     for index, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
         path = f"spec.volumeClaimTemplates[{index}].spec"
         if not claim["spec"].get("accessModes"):
@@ -107,6 +107,18 @@ def check_stateful_set(causes: Causes, obj: Json, old: Json | None) -> None:
         before, after = _closed(old["spec"]), _closed(spec)
         if before != after:
             causes.append(forbidden_value("spec", STATEFUL_SET_FROZEN))
+
+
+def _with_claims_mounted(spec: Json) -> Json:
+    """The spec with a volume in its template for each claim template: containers may mount those by name."""
+    claims = {claim["metadata"].get("name") for claim in spec.get("volumeClaimTemplates") or ()}
+    template = spec.get("template") or {}
+    pod = template.get("spec")
+    if not claims or not pod:
+        return spec
+    own = list(pod.get("volumes") or ())
+    added = [{"name": name, "emptyDir": {}} for name in sorted(claims - {v.get("name") for v in own} - {None})]
+    return {**spec, "template": {**template, "spec": {**pod, "volumes": own + added}}}
 
 
 def _closed(spec: Json) -> dict[str, Any]:

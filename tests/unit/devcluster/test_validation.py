@@ -179,3 +179,36 @@ def test_custom_resources_count_everything_but_metadata_and_status() -> None:
 )
 def test_schedules_are_judged_as_cron_judges_them(schedule: str, problem: str) -> None:
     assert schedule_problem(schedule) == problem
+
+
+def test_containers_of_a_stateful_set_may_mount_its_claims() -> None:
+    """A mount that is neither a volume nor a claim is still refused."""
+    manifest: dict[str, Any] = {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": "store", "namespace": "default"},
+        "spec": {
+            "serviceName": "store",
+            "selector": {"matchLabels": {"app": "store"}},
+            "template": {
+                "metadata": {"labels": {"app": "store"}},
+                "spec": {
+                    "containers": [
+                        {"name": "c", "image": "i", "volumeMounts": [{"name": "data", "mountPath": "/data"}]},
+                    ]
+                },
+            },
+            "volumeClaimTemplates": [
+                {
+                    "metadata": {"name": "data"},
+                    "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+                }
+            ],
+        },
+    }
+    assert create(manifest) == []
+
+    manifest["spec"]["volumeClaimTemplates"][0]["metadata"]["name"] = "other"
+    assert [(c.field, c.message) for c in create(manifest)] == [
+        ("spec.template.spec.containers[0].volumeMounts[0].name", 'Not found: "data"')
+    ]
