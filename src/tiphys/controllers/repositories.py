@@ -1,6 +1,6 @@
 """Notices that repositories moved, once per repository, whatever the number of Applications that read it.
 
-A push into a local repository is noticed by its files; any other is polled every `timeout.reconciliation`. What moved is
+A push into a local repository is noticed by its files, and every one is polled at `timeout.reconciliation`. What moved is
 resolved once per (repository, revision expression), and only the Applications whose expression now names another commit
 are told. A repository that cannot be read is tried again by itself, with growing pauses; its Applications are told once
 that it is in trouble and once that it is well again, and ask nothing meanwhile.
@@ -181,8 +181,8 @@ class RepositoryWatch:
         async with asyncio.TaskGroup() as group:
             if repository.local:
                 group.create_task(self._local(repository))
-            else:
-                group.create_task(self._poll(repository))
+            # Local ones too: a folder that was moved away, or lies on a network file system, tells nobody.
+            group.create_task(self._poll(repository))
             while True:
                 await self._until_due(repository)
                 repository.moved.clear()

@@ -305,8 +305,10 @@ class Applier:
             if current is not None and not current.deleting:
                 await self.delete(task.id.key, current.version, uid=current.uid, propagation="background")
             uid = live.uid
+            # Usually it is gone in a moment. Where it was going before, its end wakes the operation again.
+            within_s = 0.0 if live.deleting and current is not None else HOOK_GONE_S
             try:
-                await self._until(lambda: (row := self._view.get(task.id.key)) is None or row.uid != uid, HOOK_GONE_S)
+                await self._until(lambda: (row := self._view.get(task.id.key)) is None or row.uid != uid, within_s)
             except TimeoutError:
                 raise _HeldError from None
         return await self._create_or_patch(task.target, manifest, base, options)
