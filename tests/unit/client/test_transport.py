@@ -78,7 +78,7 @@ def api(server: ThreadingHTTPServer) -> Iterator[Api]:
         server=f"127.0.0.1:{server.server_port}",
         plain_text=True,
         token=Secret("jwt"),
-        root_path="/root/",
+        root_path="/base/",
         headers=(("X-Team", "shop"),),
     )
     found = Api(Transport(endpoint))
@@ -88,11 +88,11 @@ def api(server: ThreadingHTTPServer) -> Iterator[Api]:
 
 def test_every_request_carries_token_headers_and_the_content_type(api: Api) -> None:
     """Also a DELETE without a body: the server refuses others."""
-    _Handler.answers["/root/api/v1/applications/a"] = (200, "application/json", "{}")
+    _Handler.answers["/base/api/v1/applications/a"] = (200, "application/json", "{}")
     api.delete_application("a", "ns", cascade=False)
     request = _Handler.seen[0]
     assert request["method"] == "DELETE"
-    assert request["path"] == "/root/api/v1/applications/a?appNamespace=ns&cascade=false"
+    assert request["path"] == "/base/api/v1/applications/a?appNamespace=ns&cascade=false"
     assert request["headers"]["authorization"] == "Bearer jwt"
     assert request["headers"]["content-type"] == "application/json"
     assert request["headers"]["x-team"] == "shop"
@@ -100,7 +100,7 @@ def test_every_request_carries_token_headers_and_the_content_type(api: Api) -> N
 
 def test_names_with_slashes_stay_one_segment(api: Api) -> None:
     """Percent-encoded once."""
-    _Handler.answers["/root/api/v1/account/can-i/applications/sync/default%2F%2A"] = (
+    _Handler.answers["/base/api/v1/account/can-i/applications/sync/default%2F%2A"] = (
         200,
         "application/json",
         '{"value":"yes"}',
@@ -111,7 +111,7 @@ def test_names_with_slashes_stay_one_segment(api: Api) -> None:
 def test_errors_are_the_server_s_in_grpc_s_words(api: Api) -> None:
     """Code and message come from the body."""
     body = '{"error":"permission denied","code":7,"message":"permission denied"}'
-    _Handler.answers["/root/api/v1/applications/a"] = (403, "application/json", body)
+    _Handler.answers["/base/api/v1/applications/a"] = (403, "application/json", body)
     with pytest.raises(ApiFailure) as caught:
         api.get_application("a")
     assert caught.value.code == 7
@@ -120,7 +120,7 @@ def test_errors_are_the_server_s_in_grpc_s_words(api: Api) -> None:
 
 def test_an_answer_of_something_else_is_told_apart(api: Api) -> None:
     """A proxy's page with status 200 is no answer of the API."""
-    _Handler.answers["/root/api/version"] = (200, "text/html", "<html>")
+    _Handler.answers["/base/api/version"] = (200, "text/html", "<html>")
     with pytest.raises(ApiFailure, match="unexpected answer of type text/html"):
         api.version()
     with pytest.raises(ApiFailure, match="code = NotFound desc = Not Found"):
