@@ -10,10 +10,15 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NoReturn
 
+import orjson
+
 from tiphys.apimachinery.apierrors import Invalid
 
 MAX_OPERATIONS: Final = 10_000
 """Operations in one patch; the API server answers 413 for more."""
+
+MAX_COPIED_BYTES: Final = 3 * 1024 * 1024
+"""JSON that all `copy` operations of a patch may add: each can double a document, so that thirty would fill any memory."""
 
 
 class JsonPatchError(ValueError):
@@ -38,6 +43,7 @@ def apply(document: Any, operations: Sequence[Mapping[str, Any]]) -> Any:
     Source: RFC 6902; gopkg.in/evanphx/json-patch.v4 patch.go.
     """
     result = _copy(document)
+    copied = 0
     for operation in operations:
         if not isinstance(operation, Mapping):
             raise JsonPatchError("an operation is not an object")
@@ -45,6 +51,13 @@ def apply(document: Any, operations: Sequence[Mapping[str, Any]]) -> Any:
         step = _STEPS.get(kind) if isinstance(kind, str) else None
         if step is None:
             raise JsonPatchError(f"Unexpected kind: {kind if isinstance(kind, str) else 'unknown'}")
+        if kind == "copy":
+            copied += _size_to_copy(result, operation)
+            if copied > MAX_COPIED_BYTES:
+                raise JsonPatchError(
+                    f"Unable to complete the copy, the accumulated size increase of copy is {copied}, "
+                    f"exceeding the limit {MAX_COPIED_BYTES}"
+                )
         result = step(result, operation)
     return result
 
@@ -114,6 +127,20 @@ def _copy_value(document: Any, operation: Mapping[str, Any]) -> Any:
         _fail(f"copy operation does not apply: doc is missing destination path: {path}: missing value")
     _insert(target, key, value, "error while adding value during copy")
     return document
+
+
+def _size_to_copy(document: Any, operation: Mapping[str, Any]) -> int:
+    """Bytes of JSON a `copy` adds; 0 when it will be refused for another reason."""
+    source = operation.get("from")
+    target, key = _find(document, source) if isinstance(source, str) else (None, "")
+    if target is None:
+        return 0
+    try:
+        return len(orjson.dumps(_get(target, key, "")))
+    except JsonPatchError:
+        return 0
+    except TypeError:
+        return MAX_COPIED_BYTES + 1  # nested deeper than anything the API server would store
 
 
 def _test(document: Any, operation: Mapping[str, Any]) -> Any:

@@ -19,7 +19,7 @@ from tiphys.devcluster.handlers import Answer, Handlers, PageNotFoundError, Requ
 from tiphys.devcluster.negotiation import AggregatedForm, Query, discovery_form, object_form
 from tiphys.devcluster.openapi import OpenApi
 from tiphys.devcluster.routes import parse_object_path
-from tiphys.devcluster.status import internal, status_of, write_status
+from tiphys.devcluster.status import internal, is_too_deep, status_of, write_status
 from tiphys.devcluster.watch import Watch
 
 Scope = MutableMapping[str, Any]
@@ -68,6 +68,9 @@ class App:
         except PageNotFoundError:
             await _send(send, 404, b"404 page not found\n", (b"content-type", b"text/plain; charset=utf-8"))
         except Exception as exc:  # a bug or a failed store: said to the client, with details in the log
+            if is_too_deep(exc):
+                await _send_error(send, apierrors.bad_request("exceeded max depth"))
+                return
             _log.exception("request failed", extra={"path": scope["path"], "method": scope["method"]})
             await _send_error(send, internal(exc))
 

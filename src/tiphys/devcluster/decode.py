@@ -7,6 +7,7 @@ after pruning, `settle_strict` turns those and the pruned paths into an error or
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -228,10 +229,16 @@ def _reread(body: bytes, expected: GroupVersionKind) -> Any:
     problem = syntax_error(body)
     if problem is None:
         try:
-            return json.loads(body)
+            value = json.loads(body.decode("utf-8", "replace"))
+            text = json.dumps(value, ensure_ascii=False)
+            # As Go reads it, half of a surrogate pair is the replacement character.
+            return json.loads(_SURROGATE.sub("\ufffd", text)) if _SURROGATE.search(text) else value
         except (ValueError, RecursionError):
             problem = "exceeded max depth"
     raise _unrecognised(body, expected, f"couldn't get version/kind; json parse error: {problem}")
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def _may_repeat(obj: dict[str, Any], body: bytes) -> bool:
@@ -244,7 +251,7 @@ class _Object(list[tuple[str, Any]]):
 
 
 def _pairs(body: bytes) -> Any:
-    return json.loads(body, object_pairs_hook=_Object)
+    return json.loads(body.decode("utf-8", "replace"), object_pairs_hook=_Object)
 
 
 def _paths(value: Any, prefix: str = "") -> Iterator[tuple[str, bool]]:

@@ -60,7 +60,7 @@ def _skip(text: bytes, index: int) -> int:
 
 def _value(text: bytes, index: int, depth: int) -> int:
     """Offset after the value at `index`."""
-    if depth > 900:  # deeper than any API object; Python's own recursion is the limit here
+    if depth > 250:  # deeper than any API object; Python's own recursion is the limit here
         raise _Stop("exceeded max depth")
     if index >= len(text):
         raise _Stop(_END)

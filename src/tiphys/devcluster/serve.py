@@ -29,6 +29,7 @@ from tiphys.devcluster.pki import Pki, ensure_pki, write_private
 from tiphys.devcluster.store import Store
 from tiphys.devcluster.workloads import Simulation
 from tiphys.runtime.clock import Clock, SystemClock
+from tiphys.runtime.httpserver import LimitedProtocol
 from tiphys.runtime.ids import Ids, SystemIds
 
 DEFAULT_PORT = 16443
@@ -170,7 +171,7 @@ async def _run(
         app,
         ssl_certfile=pki.cert_path,
         ssl_keyfile=pki.key_path,
-        http="httptools",
+        http=LimitedProtocol,
         ws="none",
         lifespan="off",
         log_config=None,

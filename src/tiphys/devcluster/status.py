@@ -32,3 +32,8 @@ def status_of(error: ApiError) -> dict[str, Any]:
 def internal(exc: BaseException) -> InternalError:
     """The answer to a request that met a bug or a failed store; what went wrong is in the log."""
     return InternalError(f"Internal error occurred: {type(exc).__name__}")
+
+
+def is_too_deep(exc: BaseException) -> bool:
+    """Whether a request failed because its object is nested deeper than can be walked or written."""
+    return isinstance(exc, RecursionError) or (isinstance(exc, TypeError) and "Recursion limit" in str(exc))

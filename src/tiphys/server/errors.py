@@ -147,6 +147,8 @@ def request_error(error: Exception) -> RequestError | None:
         return RequestError(Code.RESOURCE_EXHAUSTED, str(error))
     if isinstance(error, ClusterUnreachable):
         return RequestError(Code.UNAVAILABLE, str(error))
+    if isinstance(error, RecursionError) or (isinstance(error, TypeError) and "Recursion limit" in str(error)):
+        return RequestError(Code.INVALID_ARGUMENT, "the object is nested too deep")
     return None
 
 

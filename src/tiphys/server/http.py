@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 MAX_BODY_BYTES = 4 * 1024 * 1024  # above etcd's object limit; what is larger cannot be stored anyway
+BODY_WITHIN_S = 60.0
 
 
 class Request:
@@ -74,23 +76,29 @@ class Request:
         return value
 
     async def body(self) -> bytes:
-        """The whole body. Raises PlainError above MAX_BODY_BYTES."""
+        """The whole body. Raises PlainError above MAX_BODY_BYTES, or when it takes longer than BODY_WITHIN_S to come."""
         if self._body is None:
-            chunks: list[bytes] = []
-            size = 0
-            while True:
-                message = await self._receive()
-                if message["type"] != "http.request":
-                    raise RequestError(Code.CANCELLED, "the client went away")
-                chunk: bytes = message.get("body", b"")
-                size += len(chunk)
-                if size > MAX_BODY_BYTES:
-                    raise PlainError(413, "Request Entity Too Large")
-                chunks.append(chunk)
-                if not message.get("more_body"):
-                    break
-            self._body = b"".join(chunks)
+            try:
+                async with asyncio.timeout(BODY_WITHIN_S):
+                    self._body = await self._read_body()
+            except TimeoutError:
+                raise PlainError(408, "Request Timeout") from None
         return self._body
+
+    async def _read_body(self) -> bytes:
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                raise RequestError(Code.CANCELLED, "the client went away")
+            chunk: bytes = message.get("body", b"")
+            size += len(chunk)
+            if size > MAX_BODY_BYTES:
+                raise PlainError(413, "Request Entity Too Large")
+            chunks.append(chunk)
+            if not message.get("more_body"):
+                return b"".join(chunks)
 
     async def json_object(self) -> dict[str, Any]:
         """The body as a JSON object; empty is an empty object. Raises RequestError."""

@@ -16,6 +16,7 @@ from pathlib import Path
 import uvicorn
 
 from tiphys.runtime.clock import Clock
+from tiphys.runtime.httpserver import LimitedProtocol
 from tiphys.runtime.supervisor import Lifetime
 from tiphys.server.app import App
 
@@ -64,7 +65,7 @@ async def serve(
         app,
         ssl_certfile=certificate,
         ssl_keyfile=key,
-        http="httptools",
+        http=LimitedProtocol,
         ws="none",
         lifespan="off",
         log_config=None,

@@ -95,3 +95,18 @@ def test_the_server_answers_422_without_the_reason() -> None:
     status = refusal().to_status()
     assert (status["code"], status["reason"]) == (422, "Invalid")
     assert status["message"] == "the server rejected our request due to an error in our request"
+
+
+def test_copies_that_double_a_document_are_stopped_before_they_cost_memory() -> None:
+    document = {"metadata": {"annotations": {"a": "x" * 1000}}}
+    bomb = [{"op": "copy", "from": "/metadata/annotations", "path": f"/metadata/annotations/b{n}"} for n in range(40)]
+    with pytest.raises(
+        JsonPatchError, match=r"accumulated size increase of copy is [0-9]+, exceeding the limit 3145728"
+    ):
+        apply(document, bomb)
+    assert len(apply(document, bomb[:5])["metadata"]["annotations"]) == 6
+
+
+def test_copies_that_nest_a_document_are_stopped() -> None:
+    with pytest.raises(JsonPatchError, match="exceeding the limit"):
+        apply({"a": {}}, [{"op": "copy", "from": "/a", "path": "/a/b"}] * 10_000)
