@@ -45,6 +45,7 @@ fix: $(STAMP) ## Format and mend what can be mended
 	@$(BIN)/ruff format -q .
 	@$(BIN)/python scripts/gen_docs.py
 	@$(BIN)/python scripts/gen_crds.py
+	@$(BIN)/python scripts/gen_cli_docs.py
 	@$(BIN)/python scripts/gen_layout.py
 	@$(BIN)/python scripts/gen_differences.py
 

@@ -206,10 +206,10 @@ def build_engine(
             claim.release()
 
     async def connection(life: Lifetime) -> None:
-        await refuse_beside_argocd(client, namespace=options.namespace, take_over=options.take_over)
-        await ensure_namespace(client, options.namespace, log.bind(part="bootstrap"))
-        life.ready()
         try:
+            await refuse_beside_argocd(client, namespace=options.namespace, take_over=options.take_over)
+            await ensure_namespace(client, options.namespace, log.bind(part="bootstrap"))
+            life.ready()
             await life.until_stopped()
         finally:
             await client.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from pathlib import Path
@@ -56,11 +57,12 @@ def run(
 
     Example: tiphys run --kubeconfig ~/.kube/config --home ./tiphys-data
     """
-    from tiphys.runtime.log import LogSink, parse_level
+    from tiphys.runtime.log import LibraryHandler, LogSink, parse_level
     from tiphys.runtime.supervisor import ServiceError
     from tiphys.wiring import EngineOptions, build_engine
 
     sink = LogSink(sys.stderr, form=logformat, level=parse_level(loglevel))
+    logging.getLogger().addHandler(LibraryHandler(sink))
     options = EngineOptions(
         home=home,
         kubeconfig=kubeconfig,
