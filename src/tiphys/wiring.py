@@ -40,13 +40,13 @@ from tiphys.model.application import Application
 from tiphys.model.codec import encode
 from tiphys.model.destination import IN_CLUSTER_SERVER
 from tiphys.model.source import ApplicationSource
-from tiphys.runtime.clock import Clock, SystemClock
+from tiphys.runtime.clock import Clock, SystemClock, format_time
 from tiphys.runtime.files import FileLock, make_private_folder, write_atomic
 from tiphys.runtime.ids import SystemIds
 from tiphys.runtime.log import Logger, LogSink
 from tiphys.runtime.supervisor import Lifetime, Service, Supervisor
 from tiphys.server.app import App
-from tiphys.server.cache import ApplicationCache
+from tiphys.server.cache import ApplicationCache, Freshness
 from tiphys.server.kubewriter import AnnotationRefresher, KubeApplicationWriter, KubeSecretWriter
 from tiphys.server.listener import open_listener, serve
 from tiphys.server.ports import Services
@@ -238,6 +238,9 @@ def build_engine(
 
     cache = ApplicationCache()
     plane.application_told = lambda word, obj: cache.event(word, obj)
+    controller.fresh_told = lambda key, sync, now: cache.freshen(
+        *key, Freshness(reconciled_at=format_time(now), revision=sync.revision, revisions=sync.revisions)
+    )
     services = _services(options, plane, client, controller, cache, clock, log)
 
     address: list[str] = []

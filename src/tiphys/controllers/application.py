@@ -28,6 +28,7 @@ from tiphys.kube.discovery import DiscoveryError
 from tiphys.kube.transport import ClusterUnreachable
 from tiphys.model.annotations import refresh_type, skips_reconcile
 from tiphys.model.application import DEFAULT_PROJECT, Application
+from tiphys.model.statuses import SyncState
 from tiphys.runtime.clock import Clock
 from tiphys.runtime.log import SILENT, Logger
 from tiphys.runtime.workqueue import After, Done, Result, Retry, WorkQueue
@@ -51,10 +52,15 @@ class ApplicationController:
     ) -> None:
         self._plane = plane
         self._repositories = repositories
+        self._clock = clock
         self._log = log
+        self._unseen: set[Key] = set()  # not reconciled yet since this engine acts
+        self._since = 0.0
         self._known: dict[Key, Known] = {}
         self._by_instance: dict[str, Key] = {}
         self._interests = Interests()
+        # Told of a newer revision that changed nothing and is not written yet.
+        self.fresh_told: Callable[[Key, SyncState, datetime], None] = lambda _key, _sync, _now: None
         self._acting = asyncio.Event()
         self._halted = asyncio.Event()
         self.queue: WorkQueue[Key] = WorkQueue(clock=clock, fraction=fraction)
@@ -67,7 +73,12 @@ class ApplicationController:
             log=log,
         )
         self._writer = StatusWriter(
-            plane=plane, comparer=self._comparer, clock=clock, fraction=fraction, later=self.queue.add_after
+            plane=plane,
+            comparer=self._comparer,
+            clock=clock,
+            fraction=fraction,
+            later=self.queue.add_after,
+            fresh=lambda key, sync, now: self.fresh_told(key, sync, now),
         )
         self._records = Records(ledger, clock=clock, log=log)
         self._operations = Operations(
@@ -124,6 +135,7 @@ class ApplicationController:
         for key in self._plane.applications:
             self.queue.add(key)
         self._halted.clear()
+        self._since = self._clock.monotonic()
         self._acting.set()
 
     def halt(self) -> None:
@@ -146,6 +158,7 @@ class ApplicationController:
         while True:
             await self._acting.wait()
             await self._records.settle(self._plane.applications)
+            self._unseen = set(self._plane.applications)
             async with asyncio.TaskGroup() as group:
                 work = group.create_task(self.queue.run(self.reconcile, workers=workers, on_error=self._bug))
                 halt = group.create_task(self._halted.wait())
@@ -164,6 +177,15 @@ class ApplicationController:
 
     async def reconcile(self, key: Key) -> Result:
         """Bring one Application one step on."""
+        result = await self._reconcile(key)
+        if self._unseen:
+            self._unseen.discard(key)
+            if not self._unseen:
+                took = round(self._clock.monotonic() - self._since, 3)
+                self._log.info("every Application was looked at", applications=len(self._known), seconds=took)
+        return result
+
+    async def _reconcile(self, key: Key) -> Result:
         app = self._plane.applications.get(key)
         if app is None:
             known = self._known.get(key)
@@ -228,11 +250,6 @@ class ApplicationController:
         self._repositories.forget(key)
 
     # What others may ask
-
-    def fresh_revision(self, key: Key) -> tuple[str, datetime] | None:
-        """Revision and time of a comparison that is not written yet; None when the Application says all there is."""
-        known = self._known.get(key)
-        return known.fresh if known is not None else None
 
     def comparison(self, key: Key) -> tuple[Comparison, ClusterSession] | None:
         """The last comparison of an Application with the cluster it is about."""

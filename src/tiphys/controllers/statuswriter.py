@@ -69,13 +69,16 @@ class StatusWriter:
         clock: Clock,
         fraction: Callable[[], float],
         later: Callable[[Key, float], None],
+        fresh: Callable[[Key, SyncState, datetime], None] = lambda _key, _sync, _now: None,
     ) -> None:
-        """`later` brings an Application back after seconds, to flush a revision that was not worth a write."""
+        """`later` brings an Application back after seconds, to flush a revision that was not worth a write; `fresh` is told
+        of it at once."""
         self._plane = plane
         self._comparer = comparer
         self._clock = clock
         self._fraction = fraction
         self._later = later
+        self._fresh = fresh
         self._images: dict[str, tuple[str, frozenset[str]]] = {}  # uid of a Pod -> (version, images)
 
     def current(self, key: Key, app: Application) -> Application:
@@ -252,7 +255,9 @@ class StatusWriter:
     # How it gets there
 
     def _patch(self, app: Application, known: Known, after: ApplicationStatus) -> dict[str, Any]:
-        stamped = replace(after, reconciled_at=self._now())
+        ended = after.operation_state.finished_at if after.operation_state is not None else None
+        # Clients take an operation for unfinished until a comparison is at least as new as its end.
+        stamped = replace(after, reconciled_at=max(self._now(), ended or self._now()))
         patch: dict[str, Any] = {}
         status = mergepatch.create(encode(app.status), encode(stamped))
         if status:
@@ -288,6 +293,7 @@ class StatusWriter:
             await self._send(key, {"status": {"sync": sync, "reconciledAt": format_time(now)}}, known)
             return
         known.fresh = (after.sync.revision, first or now)
+        self._fresh(key, after.sync, now)
         if first is None:
             self._later(key, delay * (0.25 + 0.75 * self._fraction()))
 
