@@ -30,7 +30,7 @@ from tiphys.engine.render.pool import WorkerPool, default_size
 from tiphys.engine.render.renderer import Renderer
 from tiphys.engine.render.spec import render_source
 from tiphys.engine.source.git import GitRepositories
-from tiphys.engine.states import Live, StageError
+from tiphys.engine.states import Live, Snapshot, StageError
 from tiphys.identity.sessions import Sessions
 from tiphys.kube.client import KubeClient
 from tiphys.kube.config import ClusterConfig, in_cluster_config, read_kubeconfig
@@ -172,6 +172,10 @@ def build_engine(
         what = render_source(encode(source))
         return await renderer.render(snapshot, what, env={}, application=f"{app.namespace}/{app.name}")
 
+    def reads(source: ApplicationSource, key: str) -> Callable[[Snapshot], bool]:
+        what = render_source(encode(source))
+        return lambda snapshot: renderer.unchanged(snapshot, what, key)
+
     watch = RepositoryWatch(
         git,
         clock=clock,
@@ -185,6 +189,7 @@ def build_engine(
         clusters=SingleCluster(session),
         repositories=watch,
         render=render,
+        reads=reads,
         ledger=ledger,
         clock=clock,
         fraction=random.random,

@@ -14,7 +14,7 @@ from typing import Any
 from tiphys.apimachinery.apierrors import ApiError
 from tiphys.apimachinery.names import ResourceKey
 from tiphys.controllers.clusters import ClusterSession, OpenCluster
-from tiphys.controllers.comparer import Comparer, RenderSource
+from tiphys.controllers.comparer import Comparer, Reads, RenderSource
 from tiphys.controllers.comparison import problem_of
 from tiphys.controllers.controlplane import ControlPlane, Key, Unreadable
 from tiphys.controllers.deletion import Deletion
@@ -45,6 +45,7 @@ class ApplicationController:
         clusters: OpenCluster,
         repositories: RepositoryWatch,
         render: RenderSource,
+        reads: Reads,
         ledger: Ledger,
         clock: Clock,
         fraction: Callable[[], float],
@@ -69,6 +70,7 @@ class ApplicationController:
             clusters=clusters,
             repositories=repositories,
             render=render,
+            reads=reads,
             interests=self._interests,
             log=log,
         )
@@ -101,9 +103,15 @@ class ApplicationController:
             self.queue.add(key)
 
     def repository_moved(self, key: Key) -> None:
-        """The repository of an Application has a new commit where the Application looks."""
+        """The repository of an Application has a new commit where the Application looks.
+
+        When nothing it reads was touched, that costs a look at some ids here and no reconciliation.
+        """
         known = self._known.get(key)
         if known is not None:
+            if key not in self.queue.active and self._comparer.stands(known):
+                self._writer.hold(key, known)
+                return
             known.moved = True
         self.queue.add(key)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tiphys.apimachinery.apierrors import ApiError
@@ -11,7 +12,7 @@ from tiphys.controllers.comparison import Compared, Context, compare_target, pro
 from tiphys.controllers.controlplane import ControlPlane, Key
 from tiphys.controllers.known import Interests, Known, name_of
 from tiphys.controllers.repositories import RepositoryWatch
-from tiphys.engine.states import Comparison, StageError, TargetState
+from tiphys.engine.states import Comparison, Snapshot, StageError, SyncStatus, TargetState
 from tiphys.kube.discovery import DiscoveryError
 from tiphys.kube.transport import ClusterUnreachable
 from tiphys.model.annotations import REFRESH_HARD, refresh_type
@@ -22,6 +23,8 @@ from tiphys.policy.spec import DestinationError, missing_project, resolve_destin
 from tiphys.runtime.log import SILENT, Logger
 
 RenderSource = Callable[[Any, ApplicationSource, Application], Awaitable[Any]]
+# (source, key of its render) -> whether a snapshot surely renders to the same; compares ids and reads nothing.
+Reads = Callable[[ApplicationSource, str], Callable[[Snapshot], bool]]
 
 
 class Comparer:
@@ -34,6 +37,7 @@ class Comparer:
         clusters: OpenCluster,
         repositories: RepositoryWatch,
         render: RenderSource,
+        reads: Reads,
         interests: Interests,
         log: Logger = SILENT,
     ) -> None:
@@ -41,6 +45,7 @@ class Comparer:
         self._clusters = clusters
         self._repositories = repositories
         self._render = render
+        self._reads = reads
         self._interests = interests
         self._log = log
 
@@ -101,6 +106,7 @@ class Comparer:
         uses: dict[str, set[str]] = {}
         for source in app.spec.all_sources:
             uses.setdefault(source.repo_url, set()).add(source.target_revision)
+        known.reads = None
         elsewhere = self._repositories.uses(key, uses) and compared.spec_hash != ""
         compared.spec_hash = fingerprint
         if asked == REFRESH_HARD:
@@ -120,6 +126,35 @@ class Comparer:
             if context.session.scope(resource.group_kind, wanted.version) is None
         )
         self._interests.change(key, known, frozenset(target.resources))
+
+    def stands(self, known: Known) -> bool:
+        """Whether a new commit changed nothing that the Application reads; then its revision is all that moves.
+
+        False also means "not known": a reconciliation then finds out. An Application that is not Synced is always looked
+        at: a new commit may be what its automation waits for.
+        """
+        app, compared = known.app, known.compared
+        target, comparison = compared.target, compared.comparison
+        if app is None or target is None or comparison is None or comparison.sync is not SyncStatus.SYNCED:
+            return False
+        if known.moved or known.trouble is not None or known.run is not None or self._plane.settings.eager_status:
+            return False
+        source = app.spec.source
+        if source is None or app.spec.has_multiple_sources or len(compared.render_keys) != 1:
+            return False
+        snapshot = self._repositories.named(source.repo_url, source.target_revision)
+        if snapshot is None:
+            return False
+        if known.reads is None:
+            known.reads = self._reads(source, compared.render_keys[0])
+        try:
+            if not known.reads(snapshot):
+                return False
+        except StageError:
+            return False
+        compared.target = replace(target, revision=snapshot.revision)
+        compared.comparison = replace(comparison, target=compared.target)
+        return True
 
     def _note_trouble(self, key: Key, known: Known, error: StageError) -> None:
         # A repository tells when it is well again, and bytes that cannot be rendered only change by a commit. For all

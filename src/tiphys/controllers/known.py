@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from tiphys.controllers.clusters import ClusterSession
 from tiphys.controllers.comparison import Compared
 from tiphys.controllers.controlplane import Key
 from tiphys.controllers.operation import OperationRun
-from tiphys.engine.states import StageError
+from tiphys.engine.states import Snapshot, StageError
 from tiphys.model.application import Application
 
 
@@ -30,6 +30,9 @@ class Known:
     attempted: tuple[str, ...] = ()  # render keys of what the last operation applied
     last_start: datetime | None = None  # of the last operation this process began
     fresh: tuple[str, datetime] | None = None  # revision and time of a comparison that is not worth a write yet
+    reads: Callable[[Snapshot], bool] | None = (
+        None  # whether `compared` is what Git declares there too, made when needed
+    )
     wants: frozenset[ResourceKey] = frozenset()
     session: ClusterSession | None = None
 

@@ -25,16 +25,14 @@ Key = tuple[str, str]  # namespace and name of an Application
 GRACE_S = 180.0  # how long a repository may fail before the Applications that could be compared say so
 _RETRY_S = 10.0  # after a failure that does not say when to try again
 _NO_POLL_S = 60.0
+_TOLD_AT_ONCE = 256  # Applications told of one commit before other tasks have a turn
 
 
 class Repositories(Protocol):
     """The source stage as it is used here."""
 
-    async def revision(self, url: str, expression: str, *, refresh: bool = False) -> str:
-        """The commit an expression names; after a fetch with `refresh`."""
-
     async def snapshot(self, url: str, expression: str, *, refresh: bool) -> Snapshot:
-        """The source at a revision."""
+        """The source at a revision; after a fetch with `refresh`."""
 
     async def watch_local(self, url: str, callback: Callable[[], None], *, ready: asyncio.Event | None = None) -> None:
         """Call back after each push into a local repository."""
@@ -45,6 +43,7 @@ class _Repository:
     url: str
     uses: dict[Key, set[str]] = field(default_factory=dict)  # Application -> expressions it reads
     resolved: dict[str, str] = field(default_factory=dict)  # expression -> commit
+    named: dict[str, Snapshot] = field(default_factory=dict)  # expression -> that commit, once a look has found it
     fetched: bool = False  # since this process started
     last_good: datetime | None = None
     failing: StageError | None = None  # why it cannot be fetched now
@@ -157,6 +156,11 @@ class RepositoryWatch:
         if repository is not None:
             repository.moved.set()
 
+    def named(self, url: str, expression: str) -> Snapshot | None:
+        """The commit that the last look found an expression to name; None when it found none, or there was none yet."""
+        repository = self._known.get(url)
+        return repository.named.get(expression) if repository is not None else None
+
     def require_well(self, url: str) -> None:
         """Raise the StageError a failing repository gave, once its Applications are to say so."""
         repository = self._known.get(url)
@@ -247,24 +251,30 @@ class RepositoryWatch:
         refresh = True
         for expression in sorted({e for used in repository.uses.values() for e in used}):
             try:
-                revision = await self._repositories.revision(repository.url, expression, refresh=refresh)
+                snapshot = await self._repositories.snapshot(repository.url, expression, refresh=refresh)
             except StageError as error:
                 if _is_outage(error):
                     self._fails(repository, error, at_once=repository.local)
                     return
                 # The repository answered: this expression names nothing in it (any more), or is refused.
                 refresh = False
+                repository.named.pop(expression, None)
                 if repository.resolved.pop(expression, None) is not None:
                     changed.add(expression)
                 continue
             refresh = False
-            if repository.resolved.get(expression) != revision:
-                repository.resolved[expression] = revision
+            repository.named[expression] = snapshot
+            if repository.resolved.get(expression) != snapshot.revision:
+                repository.resolved[expression] = snapshot.revision
                 changed.add(expression)
         self._is_well(repository)
+        told = 0
         for key, used in list(repository.uses.items()):
             if used & changed:
                 self._tell(key)
+                told += 1
+                if told % _TOLD_AT_ONCE == 0:
+                    await asyncio.sleep(0)
 
     def _fails(self, repository: _Repository, error: StageError, *, at_once: bool) -> None:
         """Note a failed fetch; its Applications are told once, after the grace period or `at_once`."""
@@ -273,6 +283,7 @@ class RepositoryWatch:
             repository.failing_since = now
             self._log.warning("a repository cannot be read", url=repository.url, problem=error.message)
         repository.failing = error
+        repository.named.clear()
         if not repository.told and (at_once or now - repository.failing_since >= GRACE_S):
             repository.told = True
             for key in list(repository.uses):

@@ -142,6 +142,26 @@ class StatusWriter:
             else:
                 return
 
+    def hold(self, key: Key, known: Known) -> None:
+        """A new revision changed nothing else: keep it in memory, to be written when its time has come.
+
+        It is that of the last comparison, of an Application with one source.
+        """
+        before, target = known.app.status.sync if known.app is not None else None, known.compared.target
+        if before is None or target is None or before.revision == target.revision:
+            known.fresh = None
+            return
+        self._hold(key, known, replace(before, revision=target.revision))
+
+    def _hold(self, key: Key, known: Known, sync: SyncState) -> None:
+        now = self._clock.now()
+        first = known.fresh[1] if known.fresh is not None else None
+        known.fresh = (sync.revision, first or now)
+        self._fresh(key, sync, now)
+        if first is None:
+            delay = self._plane.settings.reconciliation_timeout.total_seconds() or _DEFAULT_FLUSH_S
+            self._later(key, delay * (0.25 + 0.75 * self._fraction()))
+
     async def report_unreadable(self, key: Key, found: Unreadable) -> None:
         """Say in an Application that cannot be decoded what is wrong with it."""
         message = "; ".join(found.problems)
@@ -292,10 +312,7 @@ class StatusWriter:
                 sync = {"revisions": list(after.sync.revisions)}
             await self._send(key, {"status": {"sync": sync, "reconciledAt": format_time(now)}}, known)
             return
-        known.fresh = (after.sync.revision, first or now)
-        self._fresh(key, after.sync, now)
-        if first is None:
-            self._later(key, delay * (0.25 + 0.75 * self._fraction()))
+        self._hold(key, known, after.sync)
 
     def _now(self) -> datetime:
         return self._clock.now().replace(microsecond=0)
