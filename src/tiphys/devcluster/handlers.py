@@ -41,6 +41,8 @@ NEVER_CALLED = (
 )
 RULES_NOT_EVALUATED = "the embedded cluster did not evaluate the x-kubernetes-validations rules of this kind"
 _CREATED: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+MAX_MANAGER_BYTES = 128
+_OPTIONS_KINDS = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions"}
 _REVIEW_GROUPS = ("authentication.k8s.io", "authorization.k8s.io")
 
 
@@ -295,12 +297,12 @@ class Handlers:
     def _dry_run(self, request: Request) -> bool:
         asked = request.query.texts("dryRun")
         if any(one not in ("", "All") for one in asked):
-            kind = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions"}
             cause = apierrors.not_supported("dryRun", asked, ("All",))
-            raise apierrors.invalid(kind.get(request.method, "DeleteOptions"), "meta.k8s.io", "", [cause])
+            raise apierrors.invalid(_OPTIONS_KINDS.get(request.method, "DeleteOptions"), "meta.k8s.io", "", [cause])
         return "All" in asked
 
     def _options(self, request: Request, validation: str, *, apply: bool = False) -> WriteOptions:
+        _check_manager(request.query.text("fieldManager"), request.method)
         manager = request.query.text("fieldManager") or request.user_agent.partition("/")[0][:128] or "unknown"
         return WriteOptions(
             manager=manager,
@@ -443,3 +445,17 @@ def _advice(resource: Resource, obj: Mapping[str, Any]) -> list[str]:
     if resource.custom is not None and resource.custom.has_rules:
         return [RULES_NOT_EVALUATED]
     return []
+
+
+def _check_manager(manager: str, method: str) -> None:
+    """Refuse a field manager nobody could read. Source: apimachinery meta/v1/validation ValidateFieldManager."""
+    causes = []
+    if len(manager.encode()) > MAX_MANAGER_BYTES:
+        causes.append(apierrors.too_long("fieldManager", MAX_MANAGER_BYTES))
+    for index, char in enumerate(manager):
+        if not char.isprintable():
+            problem = f"invalid character U+{ord(char):04X} (at position {index})"
+            causes.append(apierrors.invalid_value("fieldManager", manager, problem))
+            break
+    if causes:
+        raise apierrors.invalid(_OPTIONS_KINDS.get(method, "DeleteOptions"), "meta.k8s.io", "", causes)

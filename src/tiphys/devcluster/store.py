@@ -21,6 +21,7 @@ from tiphys.apimachinery.apierrors import ApiError, internal_error
 from tiphys.devcluster.disk import Batch, Disk, Row, StoreError, may_pass
 
 EventType = Literal["ADDED", "MODIFIED", "DELETED"]
+MAX_OBJECT_BYTES = 3 * 1024 * 1024 // 2  # etcd's limit of a request
 RV_BLOCK = 4096  # resourceVersions reserved on disk at a time; a crash skips at most one block
 RING_SIZE = 20_000  # events kept for watches that resume and lists that continue
 RING_BYTES = 32 * 1024 * 1024  # fewer when their objects are large
@@ -211,10 +212,15 @@ class Store:
     # ---- writing ----
 
     def put(self, bucket: str, key: str, obj: dict[str, Any]) -> Record:
-        """Create or replace an object, which is the store's from here on; gives it its resourceVersion."""
+        """Create or replace an object, which is the store's from here on; gives it its resourceVersion.
+
+        Raises ApiError, as etcd does, for one that is too large.
+        """
         rv = self._next_rv()
         obj["metadata"]["resourceVersion"] = str(rv)
         record = Record(key, rv, orjson.dumps(obj), obj)
+        if len(record.data) > MAX_OBJECT_BYTES:
+            raise ApiError("etcdserver: request is too large", code=500, reason="")
         self._remember_parsed(record)
         kept = self._buckets.setdefault(bucket, _Bucket())
         previous = kept.records.get(key)
