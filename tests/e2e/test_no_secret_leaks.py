@@ -169,8 +169,8 @@ def test_no_secret_is_in_any_answer_log_event_or_file(
     events = environment.kubectl("get", "events", "-A", "-o", "json").encode()
     problems += [f"events: {found}" for found in leaks(events, secrets)]
     files = [environment.engine.log, *(p for p in (environment.root / "engine").rglob("*") if p.is_file())]
-    for path in files:
-        problems += [f"file {path.name}: {found}" for found in _leaks_of_file(path, secrets)]
+    for file in files:
+        problems += [f"file {file.name}: {found}" for found in _leaks_of_file(file, secrets)]
     tokens = leaks(environment.engine.log.read_bytes(), (api.token,))
     assert tokens == []
     assert not problems, "\n".join(problems)
