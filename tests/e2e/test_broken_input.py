@@ -367,3 +367,43 @@ def test_an_unknown_cluster_is_an_invalid_spec_until_it_is_mended(
         )
     )
     environment.until_app("invalid")
+
+
+def test_an_application_goes_on_when_somebody_defines_the_kind_it_lacks(
+    environment: Environment, repo: GitRepository, namespace: str
+) -> None:
+    """No commit and no refresh is needed: the CRD's arrival is what it waits for."""
+    gadget = "apiVersion: example.org/v1\nkind: Gadget\nmetadata:\n  name: one\nspec:\n  size: 1\n"
+    repo.commit({"apps/my-app/gadget.yaml": gadget})
+    environment.apply(application("lacking", repo.url, namespace=namespace).replace("limit: 3", "limit: 0"))
+
+    def failed() -> bool | Pending:
+        status = (environment.application("lacking") or {}).get("status") or {}
+        phase = (status.get("operationState") or {}).get("phase")
+        return phase == "Failed" or Pending(status)
+
+    environment.until(failed, within_s=30, what="the operation to fail for the lack of its kind")
+
+    environment.apply(
+        """\
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata:
+  name: gadgets.example.org
+spec:
+  group: example.org
+  names: {kind: Gadget, plural: gadgets, singular: gadget, listKind: GadgetList}
+  scope: Namespaced
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      schema:
+        openAPIV3Schema:
+          type: object
+          x-kubernetes-preserve-unknown-fields: true
+"""
+    )
+
+    environment.until_app("lacking")
+    assert environment.kubectl.json("get", "gadget", "one", "-n", namespace)["spec"]["size"] == 1

@@ -24,6 +24,7 @@ from tiphys.controllers.repositories import RepositoryWatch
 from tiphys.controllers.running import Operations
 from tiphys.controllers.statuswriter import StatusWriter
 from tiphys.engine.states import Comparison, StageError
+from tiphys.engine.sync.apply import CRD
 from tiphys.kube.discovery import DiscoveryError
 from tiphys.kube.transport import ClusterUnreachable
 from tiphys.model.annotations import refresh_type, skips_reconcile
@@ -128,6 +129,11 @@ class ApplicationController:
                 self.queue.add(found)
         for wanting in self._interests.of(key):
             self.queue.add(wanting)
+        if key.group_kind == CRD:
+            session.discovery.invalidate()
+            for waiting, known in self._known.items():
+                if known.compared.unserved and known.session is session:
+                    self.queue.add(waiting)
 
     def live_state_changed(self) -> None:
         """A kind became complete, or cannot be listed any more."""
@@ -265,8 +271,3 @@ class ApplicationController:
         if known is None or known.compared.comparison is None or known.session is None:
             return None
         return known.compared.comparison, known.session
-
-    def operation_message(self, key: Key) -> str:
-        """What the running operation waits for, empty when none runs."""
-        known = self._known.get(key)
-        return known.run.message if known is not None and known.run is not None else ""

@@ -14,7 +14,7 @@ from tiphys.engine.diff.compare import same_content
 from tiphys.engine.health.assess import Override
 from tiphys.engine.reconcile import Fetch, Memory, Render, Undecided, compare_with_live, desired
 from tiphys.engine.states import Comparison, StageError, Target, TargetState
-from tiphys.engine.sync.apply import FIELD_MANAGER
+from tiphys.engine.sync.apply import CRD, FIELD_MANAGER
 from tiphys.engine.target.build import Placement
 from tiphys.engine.target.tracking import Mark, TrackingMethod
 from tiphys.kube.client import MERGE, STRATEGIC, ApiResource
@@ -141,6 +141,8 @@ async def compare_target(context: Context, state: Compared, target: TargetState)
         kinds |= {GroupKind(r.group, r.kind) for r in app.status.operation_state.sync_result.resources}
     if context.destination.namespace:
         kinds.add(GroupKind("", "Namespace"))
+    if state.unserved:
+        kinds.add(CRD)  # somebody may define them
     unknown = await session.live.require(kinds)
     permit = Permissions(context.project, context.destination)
     ignored = ignored_fields(context)

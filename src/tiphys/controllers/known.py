@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from tiphys.apimachinery.names import ResourceKey
+from tiphys.apimachinery.names import GroupKind, ResourceKey
 from tiphys.controllers.clusters import ClusterSession
 from tiphys.controllers.comparison import Compared
 from tiphys.controllers.controlplane import Key
@@ -28,6 +28,7 @@ class Known:
     moved: bool = True  # the repository, the project or the settings may say something new
     asked: str = ""  # kind of the refresh that was asked for and done, until it is written
     attempted: tuple[str, ...] = ()  # render keys of what the last operation applied
+    lacking: frozenset[GroupKind] = frozenset()  # kinds the cluster did not serve when the last operation began
     last_start: datetime | None = None  # of the last operation this process began
     fresh: tuple[str, datetime] | None = None  # revision and time of a comparison that is not worth a write yet
     reads: Callable[[Snapshot], bool] | None = (

@@ -159,6 +159,7 @@ class Operations:
         if not await self._writer.begin(key, app, known, run.state(), ask):
             return False
         known.run, known.last_start = run, started
+        known.lacking = known.compared.unserved
         await self._records.open(app, run)
         self._log.info(
             "operation started",
@@ -439,6 +440,8 @@ def _same_as_last(app: Application, known: Known, revision: str) -> bool:
     last = app.status.operation_state
     if last is None or last.sync_result is None:
         return False
+    if known.lacking - known.compared.unserved:
+        return False  # somebody defined the kinds that it lacked: what could not be applied now can
     result = last.sync_result
     sources = result.sources or ((result.source,) if result.source is not None else ())
     if tuple(sources) != app.spec.all_sources:
