@@ -19,6 +19,7 @@ from typing import Protocol
 from tiphys.engine.states import Snapshot, StageError
 from tiphys.runtime.clock import Clock, format_time
 from tiphys.runtime.log import SILENT, Logger
+from tiphys.runtime.redact import redact_url
 
 Key = tuple[str, str]  # namespace and name of an Application
 
@@ -51,6 +52,11 @@ class _Repository:
     told: bool = False  # its Applications know that it fails
     moved: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
+
+    @property
+    def shown(self) -> str:
+        """Its URL without what may be a password."""
+        return redact_url(self.url)
 
     @property
     def local(self) -> bool:
@@ -170,7 +176,7 @@ class RepositoryWatch:
     def last_read(self, urls: Iterable[str]) -> str:
         """When the failing ones among these repositories could last be read; empty when none fails."""
         return "; ".join(
-            f"{url} was last read {format_time(repository.last_good)}"
+            f"{repository.shown} was last read {format_time(repository.last_good)}"
             for url in sorted(set(urls))
             if (repository := self._known.get(url)) is not None
             and repository.failing is not None
@@ -179,7 +185,7 @@ class RepositoryWatch:
 
     def _follow(self, repository: _Repository) -> None:
         if self._group is not None and repository.task is None:
-            repository.task = self._group.create_task(self._watch(repository), name=f"repository {repository.url}")
+            repository.task = self._group.create_task(self._watch(repository), name=f"repository {repository.shown}")
 
     async def _watch(self, repository: _Repository) -> None:
         async with asyncio.TaskGroup() as group:
@@ -194,7 +200,7 @@ class RepositoryWatch:
                     await self._look(repository)
                 except Exception as error:
                     # One repository must not end the engine: whatever this is, the next look is a new attempt.
-                    self._log.exception("looking at a repository failed", error, url=repository.url)
+                    self._log.exception("looking at a repository failed", error, url=repository.shown)
                     await self._clock.sleep(_RETRY_S)
                     repository.moved.set()
 
@@ -232,7 +238,7 @@ class RepositoryWatch:
                 problem = problems.exceptions[0]
                 # A URL that is refused stays refused; the Applications that name it say so.
                 refused = isinstance(problem, StageError)
-                self._log.warning("a local repository cannot be watched", url=repository.url, error=str(problem))
+                self._log.warning("a local repository cannot be watched", url=repository.shown, error=str(problem))
             await self._clock.sleep(_RETRY_S)
             repository.moved.set()
 
@@ -281,7 +287,7 @@ class RepositoryWatch:
         now = self._clock.monotonic()
         if repository.failing is None:
             repository.failing_since = now
-            self._log.warning("a repository cannot be read", url=repository.url, problem=error.message)
+            self._log.warning("a repository cannot be read", url=repository.shown, problem=error.message)
         repository.failing = error
         repository.named.clear()
         if not repository.told and (at_once or now - repository.failing_since >= GRACE_S):
@@ -294,7 +300,7 @@ class RepositoryWatch:
         repository.last_good = self._clock.now()
         if repository.failing is None:
             return
-        self._log.info("a repository can be read again", url=repository.url)
+        self._log.info("a repository can be read again", url=repository.shown)
         repository.failing = None
         if repository.told:
             repository.told = False

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from tiphys.apimachinery import mergepatch
-from tiphys.apimachinery.apierrors import Conflict, NotFound
+from tiphys.apimachinery.apierrors import ApiError, Conflict, NotFound
 from tiphys.apimachinery.names import GroupKind
 from tiphys.controllers.clusters import ClusterSession
 from tiphys.controllers.comparer import Comparer
@@ -94,7 +94,24 @@ class StatusWriter:
         if not known.asked and not _means_something(app.status, after):
             await self._flush(key, app, known, after)
             return
-        await self._send(key, self._patch(app, known, after), known)
+        try:
+            await self._send(key, self._patch(app, known, after), known)
+        except ApiError as error:
+            if not _is_too_large(error):
+                raise
+            await self._say_too_large(key, app, known, after, error)
+
+    async def _say_too_large(
+        self, key: Key, app: Application, known: Known, after: ApplicationStatus, error: ApiError
+    ) -> None:
+        """The status cannot be stored: say so in one that can, instead of saying nothing at all."""
+        message = (
+            f"the status of this Application is too large for the API server: it has {len(after.resources)} resources; "
+            f"divide it into several Applications ({error.message})"
+        )
+        less = self._in_trouble(app, StageError("status", ConditionType.COMPARISON_ERROR, message))
+        if known.asked or _means_something(app.status, less):
+            await self._send(key, self._patch(app, known, less), known)
 
     async def begin(
         self, key: Key, app: Application, known: Known, state: OperationState, ask: Operation | None
@@ -316,6 +333,11 @@ class StatusWriter:
 
     def _now(self) -> datetime:
         return self._clock.now().replace(microsecond=0)
+
+
+def _is_too_large(error: ApiError) -> bool:
+    # The API server says 413 above its own limit, and hands on etcd's words above that one's.
+    return error.code == 413 or "request is too large" in error.message
 
 
 def _revisions(sync: SyncState) -> tuple[str, tuple[str, ...]]:

@@ -193,3 +193,13 @@ async def test_a_repository_that_nobody_reads_is_not_asked() -> None:
         before = world.git.asked
         await world.clock.advance(INTERVAL_S * 5)
         assert world.git.asked == before
+
+
+async def test_a_password_in_a_url_is_not_shown() -> None:
+    url = "https://jo:hunter2@git.example.com/a.git"
+    async with running() as world:
+        await world.read("a", url=url)
+        world.git.down = True
+        await world.clock.advance(INTERVAL_S + 1)
+        assert "hunter2" not in world.watch.last_read([url])
+        assert "was last read" in world.watch.last_read([url])
