@@ -118,7 +118,8 @@ class StatusWriter:
     ) -> bool:
         """Write that an operation starts; `ask` is put into `operation` when nobody asked for it by hand.
 
-        False when there is no such Application any more. Raises Conflict when somebody changed the Application
+        False when there is no such Application any more, or its status is too large to be stored: nothing is applied that
+        could not be told of. Raises Conflict when somebody changed the Application
         meanwhile: they may have asked for another operation.
         """
         app = self.current(key, app)
@@ -126,7 +127,13 @@ class StatusWriter:
         if ask is not None:
             patch["operation"] = encode(ask)
             patch.setdefault("metadata", {})["resourceVersion"] = app.resource_version
-        return await self._send(key, patch, known)
+        try:
+            return await self._send(key, patch, known)
+        except ApiError as error:
+            if not _is_too_large(error):
+                raise
+            await self._say_too_large(key, app, known, self._status(app, known, state, ""), error)
+            return False
 
     async def end(
         self,
