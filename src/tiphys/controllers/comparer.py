@@ -148,6 +148,7 @@ class Comparer:
         if known.reads is None:
             known.reads = self._reads(source, compared.render_keys[0])
         try:
+            self._repositories.require_well(source.repo_url)
             if not known.reads(snapshot):
                 return False
         except StageError:

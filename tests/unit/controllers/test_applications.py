@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -129,9 +130,13 @@ async def test_a_local_repository_that_vanishes_and_comes_back_is_said_and_notic
     bench.repo.commit({"apps/a.yaml": config_map("a")})
     await bench.create(syncPolicy=AUTOMATED)
     await bench.until_status(sync="Synced", phase="Succeeded")
+    other = replace(bench, name=f"{bench.name}-other")  # the one that asks; everybody is told what it finds
+    await other.create(source={"path": "apps"})
+    await other.until_status(health="Healthy")
     away = bench.repo.bare.with_name("away")
     bench.repo.bare.rename(away)
-    await bench.patch({"metadata": {"annotations": {"argocd.argoproj.io/refresh": "normal"}}})
+    await other.patch({"metadata": {"annotations": {"argocd.argoproj.io/refresh": "normal"}}})
+    await other.until_status(sync="Unknown", condition=["ComparisonError"])
     app = await bench.until_status(sync="Unknown", condition=["ComparisonError"])
     assert "was last read" in app["status"]["conditions"][0]["message"]
     away.rename(bench.repo.bare)
