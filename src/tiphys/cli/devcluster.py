@@ -63,6 +63,8 @@ def devcluster(
         _run(options)
     except* ServeError as group:
         raise click.ClickException(str(group.exceptions[0])) from None
+    except* OSError as group:  # the folder: read-only, not ours, or full
+        raise click.ClickException(f"{folder} cannot be used: {group.exceptions[0]}") from None
 
 
 def _default_home(name: str) -> Path:

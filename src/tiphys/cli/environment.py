@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -46,7 +47,7 @@ def up() -> int:
         (f'eval "$({prefix} env)"', "kubectl and tiphys in this shell"),
         ("kubectl get app -n argocd", ""),
         ("tiphys app get my-app", ""),
-        (f"git clone {home.repository} && cd config", ""),
+        (f"git clone {shlex.quote(str(home.repository))} && cd config", ""),
         ("sed -i 's/nginx:1.27/nginx:1.28/' apps/my-app/deployment.yaml", ""),
         ("git commit -am 'nginx 1.28' && git push", "live in a moment"),
         ("tiphys app wait my-app && tiphys app history my-app", ""),
@@ -55,7 +56,7 @@ def up() -> int:
         click.echo(f"  {line:<62}# {comment}" if comment else f"  {line}")
     click.echo("\nThe CLI is logged in. The password of admin:\n")
     click.echo(
-        f"  kubectl --kubeconfig {found.home.kubeconfig} -n argocd get secret argocd-initial-admin-secret "
+        f"  kubectl --kubeconfig {shlex.quote(str(found.home.kubeconfig))} -n argocd get secret argocd-initial-admin-secret "
         '-o jsonpath="{.data.password}" | base64 -d; echo'
     )
     return 0
@@ -172,8 +173,6 @@ def env() -> int:
     Example:
       eval "$(tiphys env)"
     """
-    import shlex
-
     from tiphys.devenv.home import resolve_home
     from tiphys.devenv.up import environment
 

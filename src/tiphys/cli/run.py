@@ -91,4 +91,7 @@ def run(
     except ServiceError as error:
         click.echo(f"tiphys run: {error}", err=True)
         return 1
+    except OSError as error:  # the folder: read-only, not ours, or full
+        click.echo(f"tiphys run: {home} cannot be used: {error}", err=True)
+        return 1
     return 0

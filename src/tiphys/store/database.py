@@ -10,6 +10,7 @@ Failures are `StoreError`s. The caller can go on: losing the store costs history
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import sqlite3
 import threading
@@ -121,6 +122,8 @@ class Database:
     def _open(self) -> None:
         engine = _create_engine(self._url)
         try:
+            if self.dialect == "sqlite" and not self._in_memory:
+                _make_private(Path(self._url.removeprefix("sqlite:///")))
             if not self._in_memory:
                 with engine.connect() as connection:
                     _prepare(connection)
@@ -173,6 +176,15 @@ class Database:
 def sqlite_url(path: Path) -> str:
     """URL of an SQLite store in a file."""
     return f"sqlite:///{path}"
+
+
+def _make_private(path: Path) -> None:
+    """A database file only its owner reads; SQLite gives the files beside it the same rights. Raises StoreError."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        path.chmod(0o600)
+    except OSError as error:
+        raise StoreError(f"the store {path} cannot be opened: {error.strerror}") from error
 
 
 def _create_engine(url: str) -> Engine:

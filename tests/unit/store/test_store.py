@@ -170,7 +170,7 @@ async def test_a_newer_store_is_refused_untouched(tmp_path: Path) -> None:
 
 
 async def test_what_cannot_be_opened_says_so(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="the store failed: unable to open database file"):
+    with pytest.raises(StoreError, match="store.db cannot be opened: No such file or directory"):
         await Database(sqlite_url(tmp_path / "missing" / "store.db")).start()
     stopped = Database(sqlite_url(tmp_path / "s.db"))
     with pytest.raises(StoreError, match="not open"):
@@ -235,4 +235,14 @@ async def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
     await database.start()
     assert len(await Ledger(database).open_rows()) >= answered + 1
     assert await database.read(lambda c: c.execute(text("pragma integrity_check")).scalar()) == "ok"
+    await database.stop()
+
+
+async def test_the_database_is_for_its_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    path.touch(mode=0o644)
+    database = Database(sqlite_url(path))
+    await database.start()
+    await Ledger(database).open_operation(row())
+    assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}
     await database.stop()
