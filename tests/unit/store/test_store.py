@@ -170,7 +170,7 @@ async def test_a_newer_store_is_refused_untouched(tmp_path: Path) -> None:
 
 
 async def test_what_cannot_be_opened_says_so(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="store.db cannot be opened: No such file or directory"):
+    with pytest.raises(StoreError, match=r"store\.db cannot be opened: No such file or directory"):
         await Database(sqlite_url(tmp_path / "missing" / "store.db")).start()
     stopped = Database(sqlite_url(tmp_path / "s.db"))
     with pytest.raises(StoreError, match="not open"):
