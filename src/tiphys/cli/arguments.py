@@ -84,7 +84,9 @@ def global_options() -> list[click.Option]:
         _global("--http-retry-max", type=int, metavar="N", help="Retries of requests that got no answer."),
         _global("--logformat", type=click.Choice(["json", "text"]), help="Form of errors. [default: by terminal]"),
         _global("--loglevel", metavar="LEVEL", help="debug, info, warn or error."),
-        _global_flag("--prompts-enabled", "Ask before deletions on a terminal, the default; --prompts-enabled=false never asks."),
+        _global_flag(
+            "--prompts-enabled", "Ask before deletions on a terminal, the default; --prompts-enabled=false never asks."
+        ),
         _global_flag("--core", "Not supported: there is always a server."),
         _global_flag("--port-forward", "Not supported: use `kubectl port-forward`."),
         _global("--port-forward-namespace", metavar="NAMESPACE", help="Not supported, as --port-forward."),
