@@ -21,7 +21,6 @@ from yarl import URL
 
 from tiphys.kube.auth import Auth, Credentials, CredentialsError, build_auth
 from tiphys.kube.config import ClusterConfig
-from tiphys.kube.wire import Wire
 from tiphys.runtime.clock import Clock, SystemClock
 from tiphys.runtime.httpclient import (
     CONNECTION_LIMIT,
@@ -71,15 +70,12 @@ class Response(NamedTuple):
 class _Sessions:
     """Sessions that share one client certificate."""
 
-    wire: Wire | None  # carries requests that are no streams; None where only the general client can
     requests: aiohttp.ClientSession
     streams: aiohttp.ClientSession
     cert: bytes | None
     impersonate: list[tuple[str, str]]
 
     async def close(self) -> None:
-        if self.wire is not None:
-            await self.wire.close()
         await self.requests.close()
         await self.streams.close()
 
@@ -148,7 +144,7 @@ class Transport:
         `timeout_s` holds for all attempts together. Raises ClusterUnreachable.
         """
         allowed_s = self._timeout_s if timeout_s is None else timeout_s
-        target = f"{path}?{urlencode(query)}" if query else path
+        url = self._url(path, query)
         deadline = self._clock.monotonic() + allowed_s
         renewed = False
         attempt = 0
@@ -158,10 +154,10 @@ class Transport:
             headers = _headers(sessions, credentials, self._may_identify, accept, content_type)
             sent_at = self._clock.monotonic()
             try:
-                if sessions.wire is not None and not sessions.impersonate and method != "HEAD":
-                    answer = Response(*await sessions.wire.request(method, target, headers, body, allowed_s))
-                else:
-                    answer = await self._request(sessions, method, target, headers, body, allowed_s)
+                async with sessions.requests.request(
+                    method, url, data=body, headers=headers, timeout=self._timeout(allowed_s), allow_redirects=False
+                ) as response:
+                    answer = Response(response.status, response.headers, await response.read())
             except _BROKEN as error:
                 self._tell(method, 0, sent_at)
                 if not await self._try_again(method, error, attempt, deadline):
@@ -177,26 +173,6 @@ class Transport:
                     await self._clock.sleep(wait_s)
                     continue
             return answer
-
-    async def _request(
-        self,
-        sessions: _Sessions,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes | None,
-        allowed_s: float,
-    ) -> Response:
-        """Through the general client."""
-        async with sessions.requests.request(
-            method,
-            URL(self.server + target, encoded=True),
-            data=body,
-            headers=headers,
-            timeout=self._timeout(allowed_s),
-            allow_redirects=False,
-        ) as response:
-            return Response(response.status, response.headers, await response.read())
 
     @asynccontextmanager
     async def stream(
@@ -285,17 +261,7 @@ class Transport:
         if config.impersonate_user:
             impersonate.append(("Impersonate-User", config.impersonate_user))
             impersonate += [("Impersonate-Group", group) for group in config.impersonate_groups]
-        wire = None
-        if config.proxy is None:
-            wire = Wire(
-                self.server,
-                tls=context,
-                user_agent=self._user_agent,
-                limit=self._connection_limit,
-                compress=self._compress,
-            )
         opened = _Sessions(
-            wire=wire,
             requests=build_session(
                 tls=context,
                 proxy=config.proxy,
