@@ -74,11 +74,14 @@ class Memory:
 
     A verdict stands while neither the target's digest nor the live resourceVersion moved, nor the `rules` it was made with.
     `noise` holds the (target digest, uid, resourceVersion) for which the API server itself said that an apply changes
-    nothing. `translated` holds live objects in the version that Git writes, when another one is watched.
+    nothing. `settled` holds the (target digest, uid) of objects that were seen to be just what Git declares: the server
+    keeps those as they are, so the next difference is somebody's change and no default, and need not be asked about.
+    `translated` holds live objects in the version that Git writes, when another one is watched.
     """
 
     verdicts: dict[ResourceKey, tuple[str, str, ResourceVerdict]] = field(default_factory=dict)
     noise: dict[tuple[str, str, str], bool] = field(default_factory=dict)
+    settled: dict[ResourceKey, tuple[str, str]] = field(default_factory=dict)
     translated: dict[ResourceKey, Live] = field(default_factory=dict)
     rules: object = None
 
@@ -118,7 +121,7 @@ def compare_with_live(
     qualified name, for messages.
     """
     if memory.rules != rules:
-        memory.verdicts, memory.rules = {}, rules
+        memory.verdicts, memory.settled, memory.rules = {}, {}, rules
     verdicts: dict[ResourceKey, ResourceVerdict] = {}
     undecided: list[Undecided] = []
     conditions = list(target.conditions)
@@ -158,6 +161,8 @@ def compare_with_live(
         fresh[row.key] = ("", row.resource_version, extra)
         verdicts[row.key] = extra
     memory.verdicts = fresh
+    if len(memory.settled) > len(target.resources):
+        memory.settled = {key: value for key, value in memory.settled.items() if key in target.resources}
     parts = (Part(k, v.drift.live is not None, v.health, v.hook, _health_ignored(v)) for k, v in verdicts.items())
     return Comparison(target, verdicts, aggregate(parts), _sync_status(verdicts), tuple(conditions)), undecided
 
@@ -191,9 +196,13 @@ def _verdict(
         manifest = read.manifest
     difference = compare(wanted.manifest, manifest, ignored=ignored(key))
     kind, doubt = DriftKind.SAME, None
-    if difference.modified:
+    if not difference.modified:
+        memory.settled[key] = (wanted.digest, live.uid)
+    else:
         kind = DriftKind.MODIFIED
-        if difference.declared:
+        # Believed once: should an apply not bring it back, the server is asked.
+        settled = memory.settled.pop(key, None) == (wanted.digest, live.uid)
+        if difference.declared and not settled:
             decided = memory.noise.get((wanted.digest, live.uid, live.resource_version))
             if decided is None:
                 doubt = Undecided(wanted, live, difference)

@@ -104,6 +104,27 @@ def test_what_others_changed_is_for_the_api_server_to_judge_once() -> None:
     assert len(world.compare(wants(wanted))[1]) == 1
 
 
+def test_what_was_seen_to_be_right_is_believed_to_be_changed_by_somebody() -> None:
+    """No question to the API server, once: if it does not become right again, the server is asked."""
+    world = World()
+    wanted = tracked(data={"a": "1"})
+    live = with_last_applied(wanted)
+    world.put(wanted)
+    assert kinds(world.compare(wants(wanted))[0]) == {"a": DriftKind.SAME}
+
+    world.put({**live, "data": {"a": "hand"}}, applied=False)
+    found, undecided = world.compare(wants(wanted))
+    assert (kinds(found), undecided) == ({"a": DriftKind.MODIFIED}, [])
+
+    world.put({**live, "data": {"a": "still"}}, applied=False)
+    assert len(world.compare(wants(wanted))[1]) == 1
+
+    world.put(wanted)
+    world.compare(wants(wanted))
+    world.put({**live, "data": {"a": "new rules"}}, applied=False)
+    assert len(world.compare(wants(wanted), rules="others")[1]) == 1
+
+
 def test_an_object_watched_in_another_version_is_read_in_the_one_git_writes() -> None:
     """An autoscaling/v1 manifest is not held against autoscaling/v2 fields; a newer live object is read again."""
     world = World()

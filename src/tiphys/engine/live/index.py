@@ -128,7 +128,18 @@ class LiveIndex:
 
     def upsert(self, obj: Mapping[str, Any]) -> None:
         """An object as a watch event or an answer to our own write shows it; an older version than the known one is dropped."""
-        self.put(self.row(obj))
+        if not self._is_known(obj):
+            self.put(self.row(obj))
+
+    def _is_known(self, obj: Mapping[str, Any]) -> bool:
+        """This version or a later one is here already, as after the answer to our own write: half of all events while we
+        deploy, and not worth a row."""
+        metadata = obj.get("metadata") or {}
+        key = self._by_uid.get(metadata.get("uid") or "")
+        row = self._rows.get(key) if key is not None else None
+        if row is None or (row.key.kind, row.key.name) != (obj.get("kind"), metadata.get("name")):
+            return False
+        return not is_newer(str(metadata.get("resourceVersion") or ""), row.resource_version)
 
     def row(self, obj: Mapping[str, Any]) -> Live:
         """The row this index keeps for an object."""
