@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from typing import Any
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, bindparam, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tiphys.model.time import format_time
@@ -24,13 +23,18 @@ class Renders:
         self._database = database
         self._clock = clock
         self._seal = seal
-        self._insert = postgresql.insert if database.dialect == "postgresql" else sqlite.insert
+        put = (postgresql.insert if database.dialect == "postgresql" else sqlite.insert)(RENDERS)
+        self._put = put.on_conflict_do_update(
+            index_elements=[RENDERS.c.key],
+            set_={name: put.excluded[name] for name in ("content", "size_bytes", "stored_at")},
+        )
+        self._get = select(RENDERS.c.content).where(RENDERS.c.key == bindparam("wanted"))
 
     async def get(self, key: str) -> bytes | None:
         """What was stored under `key`, None when there is nothing that can be trusted. Raises StoreError."""
 
         def work(connection: Connection) -> bytes | None:
-            sealed = connection.execute(select(RENDERS.c.content).where(RENDERS.c.key == key)).scalar()
+            sealed = connection.execute(self._get, {"wanted": key}).scalar()
             if sealed is None:
                 return None
             try:
@@ -46,12 +50,8 @@ class Renders:
 
         def work(connection: Connection) -> None:
             sealed = self._seal.seal(zlib.compress(content, _LEVEL), key)
-            values: dict[str, Any] = {"content": sealed, "size_bytes": len(sealed), "stored_at": stored_at}
-            connection.execute(
-                self._insert(RENDERS)
-                .values(key=key, **values)
-                .on_conflict_do_update(index_elements=[RENDERS.c.key], set_=values)
-            )
+            row = {"key": key, "content": sealed, "size_bytes": len(sealed), "stored_at": stored_at}
+            connection.execute(self._put, row)
 
         await self._database.write(work)
 
