@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from tiphys.apimachinery.apierrors import duplicate, invalid_value, not_supported, required
+from tiphys.apimachinery.apierrors import FieldCause, duplicate, invalid_value, not_supported, required
+from tiphys.apimachinery.schemastructural import structural_errors
 from tiphys.devcluster.validation_names import (
     Causes,
     check,
@@ -106,7 +107,7 @@ def _check_subject(causes: Causes, subject: Json, field: str, namespaced: bool) 
 
 
 def check_definition(causes: Causes, obj: Json, old: Json | None) -> None:
-    """A CustomResourceDefinition. Its schemas are judged where they are compiled."""
+    """A CustomResourceDefinition, its schemas included."""
     spec = obj["spec"]
     names, group = spec["names"], spec.get("group", "")
     name = obj["metadata"].get("name", "")
@@ -137,6 +138,7 @@ def check_definition(causes: Causes, obj: Json, old: Json | None) -> None:
         seen.add(called)
         if not (version.get("schema") or {}).get("openAPIV3Schema"):
             causes.append(required(f"{path}.schema.openAPIV3Schema"))
+    causes.extend(_schema_faults(versions))
     for part in ("plural", "singular", "kind", "listKind"):
         if not names.get(part):
             causes.append(required(f"spec.names.{part}"))
@@ -150,6 +152,26 @@ def check_definition(causes: Causes, obj: Json, old: Json | None) -> None:
         check_same(causes, "spec.scope", spec.get("scope"), before.get("scope"))
         if _established(old):
             check_same(causes, "spec.names.kind", names.get("kind"), before["names"].get("kind"))
+
+
+def _schema_faults(versions: Sequence[Json]) -> list[FieldCause]:
+    """What keeps the schemas from being structural. One schema that all versions share is judged once, under its old name.
+
+    Source: apiextensions pkg/apis/apiextensions/validation, as recorded from a real server.
+    """
+    schemas = [
+        (index, version, (version.get("schema") or {}).get("openAPIV3Schema")) for index, version in enumerate(versions)
+    ]
+    given = [(index, version, schema) for index, version, schema in schemas if schema]
+    if not given:
+        return []
+    shared = all(schema == given[0][2] for _index, _version, schema in given) and len(given) == len(versions)
+    faults: list[FieldCause] = []
+    for index, version, schema in given[:1] if shared else given:
+        path = "spec.validation.openAPIV3Schema" if shared else f"spec.versions[{index}].schema.openAPIV3Schema"
+        has_status = (version.get("subresources") or {}).get("status") is not None
+        faults.extend(structural_errors(schema, path, has_status=has_status))
+    return faults
 
 
 def _established(definition: Json) -> bool:

@@ -212,3 +212,35 @@ def test_containers_of_a_stateful_set_may_mount_its_claims() -> None:
     assert [(c.field, c.message) for c in create(manifest)] == [
         ("spec.template.spec.containers[0].volumeMounts[0].name", 'Not found: "data"')
     ]
+
+
+def test_a_schema_that_is_not_structural_is_refused_with_every_fault() -> None:
+    """As the real server does, under the name the schema had when all versions shared one."""
+    definition = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "gadgets.example.org"},
+        "spec": {
+            "group": "example.org",
+            "scope": "Namespaced",
+            "names": {"plural": "gadgets", "singular": "gadget", "kind": "Gadget", "listKind": "GadgetList"},
+            "versions": [
+                {
+                    "name": "v1",
+                    "served": True,
+                    "storage": True,
+                    "schema": {
+                        "openAPIV3Schema": {"type": "object", "properties": {"spec": {"description": "no type"}}}
+                    },
+                }
+            ],
+        },
+        "status": {"storedVersions": ["v1"]},
+    }
+
+    gvk = GroupVersionKind("apiextensions.k8s.io", "v1", "CustomResourceDefinition")
+    causes = validate_create(definition, gvk, namespaced=False)
+
+    assert [(c.field, c.reason) for c in causes] == [
+        ("spec.validation.openAPIV3Schema.properties[spec].type", "FieldValueRequired")
+    ]
