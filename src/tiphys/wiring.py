@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from tiphys.controllers.bootstrap import ensure_namespace, prepare
 from tiphys.controllers.clusters import ChangeSignal, ClusterSession
 from tiphys.controllers.controlplane import ControlPlane
 from tiphys.controllers.leadership import LEASE, Leadership, refuse_beside_argocd
+from tiphys.controllers.measures import build_metrics
 from tiphys.controllers.repositories import RepositoryWatch
 from tiphys.controllers.views import EngineViews
 from tiphys.devcluster.pki import ensure_pki
@@ -246,7 +247,8 @@ def build_engine(
     controller.fresh_told = lambda key, sync, now: cache.freshen(
         *key, Freshness(reconciled_at=format_time(now), revision=sync.revision, revisions=sync.revisions)
     )
-    services = _services(options, plane, client, controller, cache, clock, log)
+    metrics = build_metrics(plane, controller, index, lambda: renderer.renders)
+    services = replace(_services(options, plane, client, controller, cache, clock, log), metrics=metrics.render)
 
     address: list[str] = []
 
