@@ -266,7 +266,8 @@ def _is_ready(app: Object, wanted: Wanted, selected: Sequence[Object]) -> bool:
 def _print_final(
     api: Api, name: str, namespace: str, app: Object, wanted: Wanted, form: str, *, refresh: bool
 ) -> dict[str, Any]:
-    final = api.get_application(name, namespace, refresh="normal") if refresh else dict(app)
+    # Asked for anew: what a stream tells of an Application leaves out the health of its resources.
+    final = api.get_application(name, namespace, refresh="normal" if refresh else "")
     if form in ("json", "yaml"):
         print_value(final, form)
         return final
