@@ -28,6 +28,7 @@ from tiphys.kube.client import STRATEGIC
 
 NAMESPACE, NAME = "path", "my-app"
 WITHIN_S = 60.0
+PAUSE_S = 1.5  # operations are named by the second they start in: two in one second are a case of its own
 
 
 def spread(seconds: list[float]) -> dict[str, float]:
@@ -88,11 +89,11 @@ async def measure(observer: Observer, repo: Repository, rounds: int, sut: System
         live.append(max(seen - pushed, 0.0))
         from_start.append(seen - started)
         settle.append(await settled(observer, revision) - pushed)
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(PAUSE_S)
         middle = sut.engine_cpu_s(), sut.cluster_cpu_s()
         reverted.append(await drift(observer, 1 + number % 3))
         await settled(observer, revision)
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(PAUSE_S)
         after = sut.engine_cpu_s(), sut.cluster_cpu_s()
         for name, spent in (("push", zip(before, middle, strict=True)), ("drift", zip(middle, after, strict=True))):
             for who, (first, last) in zip(("engine", "cluster"), spent, strict=True):
