@@ -11,9 +11,11 @@ import contextlib
 import logging
 import socket
 from collections.abc import Iterator
+from email.utils import formatdate
 from pathlib import Path
 
 import uvicorn
+from uvicorn.server import ServerState
 
 from tiphys.runtime.clock import Clock
 from tiphys.runtime.httpserver import LimitedProtocol
@@ -28,13 +30,44 @@ _START_POLL_S = 0.01
 _BACKLOG = 2048
 
 
+class _State(ServerState):
+    """uvicorn's, with the Date of answers made when one is given."""
+
+    _headers: list[tuple[bytes, bytes]]
+
+    @property
+    def default_headers(self) -> list[tuple[bytes, bytes]]:
+        """Headers of every answer."""
+        return [(b"date", formatdate(usegmt=True).encode()), *self._headers]
+
+    @default_headers.setter
+    def default_headers(self, headers: list[tuple[bytes, bytes]]) -> None:
+        self._headers = headers
+
+
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers."""
+    """uvicorn without its signal handlers, and without its clock: that ticks ten times a second, which would be most of what
+    an idle engine does."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.server_state = _State()
+        self._stopping = asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave signals alone."""
         yield
+
+    async def main_loop(self) -> None:
+        """Return when it is time to stop."""
+        self.server_state.default_headers = self.config.encoded_headers
+        await self._stopping.wait()
+
+    def stop(self) -> None:
+        """Take no more connections, finish what is being answered, return from `serve`."""
+        self.should_exit = True
+        self._stopping.set()
 
 
 def open_listener(host: str, port: int) -> socket.socket:
@@ -87,5 +120,5 @@ async def serve(
             lifetime.ready()
         await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
         app.end_streams()
-        server.should_exit = True
+        server.stop()
         stopping.cancel()

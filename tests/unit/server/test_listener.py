@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from email.utils import parsedate_to_datetime
 
 import aiohttp
 from tests.unit.server.asgi import application, world
@@ -32,6 +33,8 @@ async def test_stopping_ends_open_streams() -> None:
             assert b'"ADDED"' in await stream.content.readline()
             async with http.get("/api/v1/applications") as answer:
                 assert len((await answer.json())["items"]) == 1
+                said = parsedate_to_datetime(answer.headers["Date"])
+                assert abs((said - SystemClock().now()).total_seconds()) < 5
             lifetime.stop()
             assert await stream.content.readline() == b""
         await serving
