@@ -63,7 +63,8 @@ def decide(
             return NOTHING
         attempts = last.operation.sync.auto_heal_attempts_count if last.operation.sync is not None else 0
         finished = last.finished_at or now
-        due = self_heal_wait_s(attempts) - (now - finished).total_seconds()
+        # The end of an operation may be stamped up to a second ahead, because starts are a second apart.
+        due = self_heal_wait_s(attempts) - max(0.0, (now - finished).total_seconds())
         if due > 0:
             return Decision(wait_s=due)
         resources = tuple(
