@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from tiphys.apimachinery.names import GroupVersionKind
-from tiphys.engine.render.protocol import decode, encode
 from tiphys.engine.states import Rendered, RenderedObject
+from tiphys.runtime.messages import decode, encode
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")

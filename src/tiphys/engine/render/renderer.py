@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tiphys.engine.render import protocol
 from tiphys.engine.render.cache import (
     ParsedFile,
     Recent,
@@ -24,12 +23,13 @@ from tiphys.engine.render.cache import (
 )
 from tiphys.engine.render.detect import detect_type, override_files, refuse_overrides, require_supported
 from tiphys.engine.render.directory import DEFAULT_MAX_BYTES, ManifestFile, directory_key, select_files
-from tiphys.engine.render.pool import WorkerError, WorkerPool
 from tiphys.engine.render.protocol import MAX_OBJECTS
 from tiphys.engine.render.spec import DIRECTORY, RenderSource
 from tiphys.engine.states import FileKind, Rendered, Snapshot, SourceTree, StageError
 from tiphys.runtime.clock import Clock
 from tiphys.runtime.log import SILENT, Logger
+from tiphys.runtime.messages import encode
+from tiphys.runtime.workerpool import WorkerError, WorkerPool
 
 RENDER_TIMEOUT_S = 90.0
 RETRY_AFTER_S = 10.0
@@ -229,7 +229,7 @@ class Renderer:
             "max_objects": MAX_OBJECTS,
             "cpu_s": max(1, int(self._timeout_s)),
         }
-        return protocol.encode(header, contents)
+        return encode(header, contents)
 
 
 def _results(header: Mapping[str, object], bodies: memoryview, count: int) -> list[ParsedFile]:

@@ -11,9 +11,10 @@ import os
 import resource
 
 from tiphys.engine.render.manifests import ManifestError, ObjectRow, parse_manifests
-from tiphys.engine.render.protocol import MAX_OUTPUT_BYTES, PROGRESS_DIGITS, PROGRESS_FILE, decode, encode
-from tiphys.engine.render.sandbox import confine
+from tiphys.engine.render.protocol import MAX_OUTPUT_BYTES
+from tiphys.runtime.confine import confine
 from tiphys.runtime.frames import read_frame, write_frame
+from tiphys.runtime.messages import PROGRESS_DIGITS, PROGRESS_FILE, decode, encode
 
 _STDIN = 0
 

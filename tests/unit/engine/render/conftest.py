@@ -12,12 +12,13 @@ import pygit2
 import pytest
 from tests.unit.engine.source.trees import Bare, Content
 
-from tiphys.engine.render.pool import WorkerPool
+from tiphys.engine.render.protocol import WORKER_ARGV
 from tiphys.engine.render.renderer import Renderer
 from tiphys.engine.source.tree import GitTree, TreeObjects
 from tiphys.engine.states import Snapshot
 from tiphys.runtime.clock import SystemClock
 from tiphys.runtime.supervisor import Lifetime
+from tiphys.runtime.workerpool import WorkerPool
 
 Serve = Callable[..., AbstractAsyncContextManager[WorkerPool]]
 
@@ -48,7 +49,7 @@ def serve(tmp_path: Path) -> Serve:
 
     @asynccontextmanager
     async def serving(**options: Any) -> AsyncIterator[WorkerPool]:
-        options = {"root": tmp_path / "workers", "clock": SystemClock(), "size": 1, **options}
+        options = {"root": tmp_path / "workers", "clock": SystemClock(), "size": 1, "argv": WORKER_ARGV, **options}
         pool = WorkerPool(**options)
         lifetime = Lifetime()
         async with asyncio.TaskGroup() as tasks:

@@ -13,8 +13,9 @@ import pytest
 from tests.support.clock import VirtualClock
 from tests.unit.engine.render.conftest import Serve
 
-from tiphys.engine.render.pool import WORKER_ARGV, PoolLimits, WorkerError, WorkerPool
-from tiphys.engine.render.protocol import encode
+from tiphys.engine.render.protocol import WORKER_ARGV
+from tiphys.runtime.messages import encode
+from tiphys.runtime.workerpool import PoolLimits, WorkerError, WorkerPool
 
 CONFIG_MAP = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
 
@@ -29,7 +30,7 @@ def stub(code: str) -> tuple[str, ...]:
     prelude = (
         "import os, sys, time\n"
         "from tiphys.runtime.frames import read_frame, write_frame\n"
-        "from tiphys.engine.render.protocol import encode\n"
+        "from tiphys.runtime.messages import encode\n"
         "def read(): return read_frame(0)\n"
         "def write(**header): write_frame(1, encode(header))\n"
         "def at(number): open('progress', 'w').write('%08d' % number)\n"
@@ -205,7 +206,7 @@ async def test_waiting_for_a_worker_has_an_end(serve: Serve) -> None:
 
 SPY = """
 import json, os, socket
-from tiphys.engine.render.sandbox import confine
+from tiphys.runtime.confine import confine
 told = confine()
 def attempt(what):
     try:
@@ -255,12 +256,12 @@ async def test_a_worker_sees_neither_the_engines_environment_nor_network_nor_fil
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a worker ends when it reads its stdin again")
 @pytest.mark.parametrize("at_work", [False, True], ids=["waiting", "at work"])
 async def test_workers_die_with_an_engine_that_is_killed(tmp_path: Path, at_work: bool) -> None:
-    busy = "from tiphys.engine.render.sandbox import confine\nconfine()\nwrite(hello=1)\nwhile True: pass\n"
+    busy = "from tiphys.runtime.confine import confine\nconfine()\nwrite(hello=1)\nwhile True: pass\n"
     argv = (*WORKER_ARGV[:2], "-c", stub(busy)[3].replace("write(hello=1, network=", "told = dict(network="))
     code = (
         "import asyncio, sys\n"
         "from pathlib import Path\n"
-        "from tiphys.engine.render.pool import WorkerPool\n"
+        "from tiphys.runtime.workerpool import WorkerPool\n"
         "from tiphys.runtime.clock import SystemClock\n"
         "from tiphys.runtime.supervisor import Lifetime\n"
         "async def main():\n"

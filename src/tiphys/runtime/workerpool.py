@@ -1,6 +1,7 @@
-"""Workers that parse manifests, kept warm: started ahead of need, replaced before they are retired, stopped when idle.
+"""Workers that run tenants' inputs, kept warm: started ahead of need, replaced before they are retired, stopped when idle.
 
-A worker is a child process (see `worker`). At most `size` work at a time; one spare is kept ready while there is work.
+A worker is a child process that speaks `messages` over its pipes. At most `size` work at a time; one spare is kept ready
+while there is work.
 `serve` owns all of them: when it ends, none is left.
 """
 
@@ -8,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import tempfile
 from collections import deque
 from collections.abc import Coroutine, Sequence
@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tiphys.engine.render.protocol import PROGRESS_DIGITS, PROGRESS_FILE, decode
 from tiphys.runtime.clock import Clock
 from tiphys.runtime.files import make_private_folder, remove_tree
 from tiphys.runtime.log import SILENT, Logger
+from tiphys.runtime.messages import PROGRESS_DIGITS, PROGRESS_FILE, decode
 from tiphys.runtime.process import (
     Child,
     ChildEndedError,
@@ -31,7 +31,6 @@ from tiphys.runtime.process import (
 )
 from tiphys.runtime.supervisor import Lifetime
 
-WORKER_ARGV = (sys.executable, "-I", "-m", "tiphys.engine.render.worker")
 HELLO_TIMEOUT_S = 30.0
 REPLY_LIMIT_BYTES = 128 * 1024 * 1024
 CLOSE_TIMEOUT_S = 1.0
@@ -101,7 +100,7 @@ class WorkerPool:
         clock: Clock,
         size: int,
         limits: PoolLimits | None = None,
-        argv: Sequence[str] = WORKER_ARGV,
+        argv: Sequence[str],
         log: Logger = SILENT,
     ) -> None:
         self._root = root
