@@ -18,6 +18,7 @@ from tiphys.controllers.comparer import Comparer, Reads, RenderSource
 from tiphys.controllers.comparison import problem_of
 from tiphys.controllers.controlplane import ControlPlane, Key, Unreadable
 from tiphys.controllers.deletion import Deletion
+from tiphys.controllers.holds import Holds
 from tiphys.controllers.known import Interests, Known, name_of
 from tiphys.controllers.records import Records
 from tiphys.controllers.repositories import RepositoryWatch
@@ -88,6 +89,7 @@ class ApplicationController:
             comparer=self._comparer,
             writer=self._writer,
             records=self._records,
+            holds=Holds(plane=plane, comparer=self._comparer, clock=clock, log=log),
             clock=clock,
             again=self.queue.add,
             log=log,

@@ -11,8 +11,18 @@ from tiphys.controllers.clusters import ClusterSession
 from tiphys.controllers.comparison import Compared
 from tiphys.controllers.controlplane import Key
 from tiphys.controllers.operation import OperationRun
-from tiphys.engine.states import Snapshot, StageError
+from tiphys.engine.states import Snapshot, StageError, TargetState
 from tiphys.model.application import Application
+from tiphys.model.hold import Hold
+
+
+@dataclass(slots=True)
+class Held:
+    """A hold that stands, and what the cluster is compared with meanwhile."""
+
+    hold: Hold
+    target: TargetState | None = None
+    compared: Compared = field(default_factory=Compared)
 
 
 @dataclass(slots=True)
@@ -36,6 +46,7 @@ class Known:
     )
     wants: frozenset[ResourceKey] = frozenset()
     session: ClusterSession | None = None
+    held: Held | None = None
 
 
 class Interests:

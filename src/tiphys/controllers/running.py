@@ -18,6 +18,7 @@ from tiphys.apimachinery.names import ResourceKey
 from tiphys.controllers.comparer import Comparer
 from tiphys.controllers.comparison import Context, kind_problem
 from tiphys.controllers.controlplane import Key
+from tiphys.controllers.holds import Holds
 from tiphys.controllers.known import Known, name_of
 from tiphys.controllers.operation import OperationRun, Stepper, make_plan, options_of, retry_message
 from tiphys.controllers.records import DELETED, Records
@@ -49,6 +50,7 @@ class Operations:
         comparer: Comparer,
         writer: StatusWriter,
         records: Records,
+        holds: Holds,
         clock: Clock,
         again: Callable[[Key], None],
         log: Logger = SILENT,
@@ -57,6 +59,7 @@ class Operations:
         self._comparer = comparer
         self._writer = writer
         self._records = records
+        self._holds = holds
         self._clock = clock
         self._again = again
         self._log = log
@@ -66,6 +69,7 @@ class Operations:
 
         Seconds after which to look again, None when an event will wake us.
         """
+        hold_ends = await self._holds.look(key, app, known, context)
         if known.run is None:
             await self._resume(app, known)
         if known.run is None:
@@ -74,10 +78,15 @@ class Operations:
             if asked is not None and problem:
                 await self._refuse(key, app, known, asked, problem)
                 return None
-            decision = Decision(operation=asked) if asked is not None else self._decide(app, known)
+            if asked is not None:
+                decision = Decision(operation=asked)
+            elif known.held is not None:
+                decision = await self._holds.defend(app, known, context, app.status.operation_state)
+            else:
+                decision = self._decide(app, known)
             if decision.operation is None:
                 await self._writer.write(key, app, known, sync_problem=decision.problem)
-                return decision.wait_s
+                return _earliest(decision.wait_s, hold_ends)
             try:
                 if not await self._begin(key, app, known, decision.operation):
                     return None
@@ -277,6 +286,7 @@ class Operations:
         target = known.compared.target
         return (
             run.automated
+            and known.held is None
             and not run.terminating
             and known.trouble is None
             and target is not None
@@ -403,6 +413,8 @@ class Operations:
             history=_history(run) if complete else None,
         )
         known.run = None
+        if complete:
+            await self._holds.ended_by(key, known, run.revision)
         await self._records.close(app, run)
         self._log.info(
             "operation ended",

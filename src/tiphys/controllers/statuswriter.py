@@ -28,6 +28,7 @@ from tiphys.engine.sync.apply import images_of
 from tiphys.model.annotations import REFRESH
 from tiphys.model.application import Application
 from tiphys.model.codec import encode
+from tiphys.model.hold import describe_hold
 from tiphys.model.operation import Operation, OperationState
 from tiphys.model.statuses import (
     ApplicationCondition,
@@ -52,6 +53,7 @@ OWNED_CONDITIONS = frozenset(
         ConditionType.REPEATED_RESOURCE_WARNING,
         ConditionType.EXCLUDED_RESOURCE_WARNING,
         ConditionType.ORPHANED_RESOURCE_WARNING,
+        ConditionType.HELD_WARNING,
     }
 )
 _DEFAULT_FLUSH_S = 120.0
@@ -109,7 +111,7 @@ class StatusWriter:
             f"the status of this Application is too large for the API server: it has {len(after.resources)} resources; "
             f"divide it into several Applications ({error.message})"
         )
-        less = self._in_trouble(app, StageError("status", ConditionType.COMPARISON_ERROR, message))
+        less = self._in_trouble(app, known, StageError("status", ConditionType.COMPARISON_ERROR, message))
         if known.asked or _means_something(app.status, less):
             await self._send(key, self._patch(app, known, less), known)
 
@@ -211,14 +213,14 @@ class StatusWriter:
     ) -> ApplicationStatus:
         comparison, target = known.compared.comparison, known.compared.target
         if known.trouble is not None:
-            status = self._in_trouble(app, known.trouble)
+            status = self._in_trouble(app, known, known.trouble)
         elif comparison is not None and target is not None and known.session is not None:
-            status = self._compared(app, comparison, target, known.session, sync_problem)
+            status = self._compared(app, known, comparison, target, known.session, sync_problem)
         else:
             status = app.status
         return replace(status, operation_state=operation)
 
-    def _in_trouble(self, app: Application, error: StageError) -> ApplicationStatus:
+    def _in_trouble(self, app: Application, known: Known, error: StageError) -> ApplicationStatus:
         """A stage could not give its value: that is said, and nothing is said of the resources."""
         now, before = self._now(), app.status
         message = error.message
@@ -228,7 +230,7 @@ class StatusWriter:
         condition = ApplicationCondition(type=error.reason, message=message)
         return replace(
             before,
-            conditions=merge_conditions(before.conditions, [condition], OWNED_CONDITIONS, now),
+            conditions=merge_conditions(before.conditions, [condition, *_held(app, known)], OWNED_CONDITIONS, now),
             sync=replace(before.sync or SyncState(), status=SyncStatus.UNKNOWN.value),
             health=health_state(Health(HealthStatus.UNKNOWN), before.health, now),
         )
@@ -236,6 +238,7 @@ class StatusWriter:
     def _compared(
         self,
         app: Application,
+        known: Known,
         comparison: Comparison,
         target: TargetState,
         session: ClusterSession,
@@ -248,6 +251,7 @@ class StatusWriter:
         for verdict in comparison.verdicts.values():
             if verdict.drift.message and verdict.drift.key not in target.denied:
                 found.append(ApplicationCondition(type=ConditionType.COMPARISON_ERROR, message=verdict.drift.message))
+        found += _held(app, known)
         unique = list({(c.type, c.message): c for c in found}.values())
         multiple = app.spec.has_multiple_sources
         compared_to = ComparedTo(
@@ -340,6 +344,12 @@ class StatusWriter:
 
     def _now(self) -> datetime:
         return self._clock.now().replace(microsecond=0)
+
+
+def _held(app: Application, known: Known) -> list[ApplicationCondition]:
+    if known.held is None:
+        return []
+    return [ApplicationCondition(type=ConditionType.HELD_WARNING, message=describe_hold(known.held.hold, app.name))]
 
 
 def _is_too_large(error: ApiError) -> bool:

@@ -30,6 +30,7 @@ class ConditionType(StrEnum):
     REPEATED_RESOURCE_WARNING = "RepeatedResourceWarning"
     EXCLUDED_RESOURCE_WARNING = "ExcludedResourceWarning"
     ORPHANED_RESOURCE_WARNING = "OrphanedResourceWarning"
+    HELD_WARNING = "HeldWarning"  # ours: automation is held after a rollback
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
