@@ -48,7 +48,7 @@ class Holds:
         now = self._clock.now()
         if hold.until is not None and hold.until <= now:
             await self.release(key, known, "its time is over")
-        elif known.trouble is None and known.compared.target is not None:
+        elif not hold.problem and known.trouble is None and known.compared.target is not None:
             await self._compare_with_git(key, known, context, hold, known.compared.target)
         if known.held is None or hold.until is None:
             return None

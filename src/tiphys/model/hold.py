@@ -24,7 +24,7 @@ _SHOWN_REVISION = 12
 class Hold:
     """One hold. Empty fields are not known; `until` is None when only a commit or a person ends it.
 
-    `problem` says why the annotation could not be read in full: it holds all the same.
+    `problem` says why the annotation could not be read in full: it holds all the same, until it is taken away.
     """
 
     history_id: int | None = None
@@ -84,7 +84,9 @@ def format_hold(hold: Hold) -> str:
 
 
 def describe_hold(hold: Hold, application: str) -> str:
-    """One sentence for people: what is held, by whom, why, and what ends it."""
+    """A sentence or two for people: what is held, by whom, why, and what ends it."""
+    if hold.problem:
+        return f"Held: {hold.problem}. Automated sync resumes when it is taken away, as by `app resume {application}`."
     at = f" at {hold.revision[:_SHOWN_REVISION]}" if hold.revision else ""
     over = f" instead of {hold.instead_of[:_SHOWN_REVISION]}" if hold.instead_of else ""
     by = f" by {hold.owner}" if hold.owner else ""
@@ -92,8 +94,7 @@ def describe_hold(hold: Hold, application: str) -> str:
     why = f": {hold.reason}" if hold.reason else ""
     until = f", at {format_time(hold.until)}" if hold.until is not None else ""
     ends = f"Automated sync resumes with the next commit that changes it, with `app resume {application}`{until}"
-    problem = f" ({hold.problem})" if hold.problem else ""
-    return f"Held{at}{over}{by}{since}{why}. {ends}.{problem}"
+    return f"Held{at}{over}{by}{since}{why}. {ends}."
 
 
 def _text(given: Mapping[str, Any], name: str, problems: list[str]) -> str:
