@@ -7,7 +7,7 @@ reconciliation reads the world as it is then; what woke it is forgotten.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from tiphys.apimachinery.apierrors import ApiError
 from tiphys.apimachinery.names import ResourceKey
 from tiphys.controllers.clusters import ClusterSession, OpenCluster
 from tiphys.controllers.comparer import Comparer, Reads, RenderSource
-from tiphys.controllers.comparison import problem_of
+from tiphys.controllers.comparison import Context, problem_of
 from tiphys.controllers.controlplane import ControlPlane, Key, Unreadable
 from tiphys.controllers.deletion import Deletion
 from tiphys.controllers.holds import Holds
@@ -24,13 +24,14 @@ from tiphys.controllers.records import Records
 from tiphys.controllers.repositories import RepositoryWatch
 from tiphys.controllers.running import Operations
 from tiphys.controllers.statuswriter import StatusWriter
-from tiphys.engine.states import Comparison, StageError
+from tiphys.engine.states import Comparison, StageError, TargetState
 from tiphys.engine.sync.apply import CRD
 from tiphys.kube.discovery import DiscoveryError
 from tiphys.kube.transport import ClusterUnreachable
 from tiphys.model.annotations import refresh_type, skips_reconcile
 from tiphys.model.application import DEFAULT_PROJECT, Application
-from tiphys.model.statuses import SyncState
+from tiphys.model.source import ApplicationSource
+from tiphys.model.statuses import ConditionType, SyncState
 from tiphys.runtime.clock import Clock
 from tiphys.runtime.log import SILENT, Logger
 from tiphys.runtime.workqueue import After, Done, Result, Retry, WorkQueue
@@ -64,6 +65,9 @@ class ApplicationController:
         self._interests = Interests()
         # Told of a newer revision that changed nothing and is not written yet.
         self.fresh_told: Callable[[Key, SyncState, datetime], None] = lambda _key, _sync, _now: None
+        # Told of each Application that was reconciled: what there is to see of it may have changed.
+        self.looked_at: Callable[[Key], None] = lambda _key: None
+        self.usage_changed: Callable[[], None] = lambda: None  # a cluster may not be needed any more
         self._acting = asyncio.Event()
         self._halted = asyncio.Event()
         self.queue: WorkQueue[Key] = WorkQueue(clock=clock, fraction=fraction)
@@ -127,20 +131,30 @@ class ApplicationController:
             instances.update(root.instance for root in session.index.roots(row) if root.instance)
         for instance in instances:
             found = self._by_instance.get(instance)
-            if found is not None:
+            if found is not None and self._is_about(found, session):
                 self.queue.add(found)
         for wanting in self._interests.of(key):
-            self.queue.add(wanting)
+            if self._is_about(wanting, session):
+                self.queue.add(wanting)
         if key.group_kind == CRD:
             session.discovery.invalidate()
             for waiting, known in self._known.items():
                 if known.compared.unserved and known.session is session:
                     self.queue.add(waiting)
 
-    def live_state_changed(self) -> None:
-        """A kind became complete, or cannot be listed any more."""
+    def _is_about(self, key: Key, session: ClusterSession) -> bool:
+        known = self._known.get(key)
+        return known is None or known.session is None or known.session is session
+
+    def live_state_changed(self, session: ClusterSession) -> None:
+        """A kind of a cluster became complete, or cannot be listed any more; or the cluster came or went."""
         for key in self._known:
-            self.queue.add(key)
+            if self._is_about(key, session):
+                self.queue.add(key)
+
+    def sessions_in_use(self) -> list[ClusterSession]:
+        """Sessions that Applications were last reconciled with."""
+        return [known.session for known in self._known.values() if known.session is not None]
 
     # Work
 
@@ -193,7 +207,10 @@ class ApplicationController:
 
     async def reconcile(self, key: Key) -> Result:
         """Bring one Application one step on."""
-        result = await self._reconcile(key)
+        try:
+            result = await self._reconcile(key)
+        finally:
+            self.looked_at(key)
         if self._unseen:
             self._unseen.discard(key)
             if not self._unseen:
@@ -215,6 +232,7 @@ class ApplicationController:
         if skips_reconcile(app.annotations):
             return Done()
         known = await self._known_for(key, app)
+        before = known.session
         if app.deletion_timestamp is not None:
             await self._operations.abandon(app, known)
             wait = await self._deletion.step(key, app, known.instance)
@@ -232,6 +250,10 @@ class ApplicationController:
             known.trouble, known.moved = problem_of(error), True
             await self._writer.write(key, app, known)
             return Retry()
+        if before is not None and before is not context.session:
+            self.usage_changed()
+        if not await context.session.until_settled(self._clock.monotonic()):
+            return Done()  # it is being connected to; how that ends wakes us
         await self._comparer.compare(key, app, known, context)
         wait = await self._operations.advance(key, app, known, context)
         return self._next(known, wait)
@@ -263,6 +285,8 @@ class ApplicationController:
             return
         self._by_instance.pop(known.instance, None)
         self._interests.change(key, known, frozenset())
+        if known.session is not None:
+            self.usage_changed()
         self._repositories.forget(key)
 
     # What others may ask
@@ -273,3 +297,16 @@ class ApplicationController:
         if known is None or known.compared.comparison is None or known.session is None:
             return None
         return known.compared.comparison, known.session
+
+    async def context(self, key: Key) -> Context:
+        """What an Application refers to: project, settings, cluster. Raises StageError."""
+        app = self._plane.applications.get(key)
+        if not isinstance(app, Application):
+            raise StageError("target", ConditionType.INVALID_SPEC_ERROR, f"application {key[1]} cannot be read")
+        known = Known(uid=app.uid, instance=app.instance_name(self._plane.namespace))
+        return await self._comparer.context(app, known)
+
+    async def target_at(self, context: Context, sources: Sequence[ApplicationSource]) -> TargetState:
+        """What Git declares for an Application at these sources. Raises StageError, ApiError, ClusterUnreachable."""
+        target, _keys = await self._comparer.target(context, sources, previous=None, refresh=False)
+        return target

@@ -1,21 +1,47 @@
-"""What is held of each destination cluster while the engine runs: client, discovery, live view."""
+"""What is held of each destination cluster while the engine runs: client, discovery, live view, and how it is doing."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
 
+from tiphys.apimachinery.apierrors import ApiError
 from tiphys.apimachinery.names import GroupKind, GroupVersionKind
 from tiphys.engine.live.cluster import ClusterLive
 from tiphys.engine.live.index import LiveIndex
+from tiphys.engine.states import StageError
 from tiphys.kube.client import KubeClient
 from tiphys.kube.discovery import Catalogue, Discovery
+from tiphys.model.cluster import Cluster, in_cluster
+
+CONNECT_PATIENCE_S = 1.0  # an Application waits this long in its worker for a cluster that is just being connected to
+AWAY = "ComparisonError"
+
+
+class ConnectionStatus(StrEnum):
+    """What the API says of a connection."""
+
+    UNKNOWN = "Unknown"
+    SUCCESSFUL = "Successful"
+    FAILED = "Failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How a cluster was found at its last look."""
+
+    status: ConnectionStatus = ConnectionStatus.UNKNOWN
+    message: str = ""
+    attempted_at: datetime | None = None
+    version: str = ""  # gitVersion
 
 
 @dataclass(slots=True)
 class ClusterSession:
-    """One destination cluster."""
+    """One destination cluster. `home`: the engine's own, which is there whenever anything can be written at all."""
 
     server: str
     client: KubeClient
@@ -23,8 +49,16 @@ class ClusterSession:
     index: LiveIndex
     live: ClusterLive
     changes: ChangeSignal
+    cluster: Cluster = field(default_factory=in_cluster)
+    home: bool = False
 
     catalogue: Catalogue | None = None
+    connection: Connection = field(default_factory=Connection)
+    opened_at: float = 0.0
+    asked_at: float = 0.0
+    settled: asyncio.Event = field(default_factory=asyncio.Event)  # it is known whether the cluster can be reached
+    suspected: asyncio.Event = field(default_factory=asyncio.Event)  # something went wrong: look again
+    ended: asyncio.Event = field(default_factory=asyncio.Event)  # not to be used any more
 
     async def learn(self, kinds: Iterable[GroupVersionKind]) -> None:
         """Make sure discovery has been asked about these kinds, so that `scope` can answer without waiting."""
@@ -39,6 +73,39 @@ class ClusterSession:
         """The kind is namespaced; None when the cluster does not serve it."""
         found = self.catalogue.find(kind, version) if self.catalogue is not None else None
         return None if found is None else found.namespaced
+
+    async def until_settled(self, now: float) -> bool:
+        """Whether it is known if the cluster can be reached; waits a moment after the session was opened, not longer."""
+        if self.home or self.settled.is_set():
+            return True
+        try:
+            async with asyncio.timeout(max(self.opened_at + CONNECT_PATIENCE_S - now, 0.0)):
+                await self.settled.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    @property
+    def trouble(self) -> StageError | None:
+        """Why nothing can be said of the cluster now; None when it is there. Who has it is woken when it is over."""
+        if self.home or self.connection.status is not ConnectionStatus.FAILED:
+            return None
+        return StageError("live", AWAY, self.connection.message)
+
+    def was_reached(self, version: str, now: datetime) -> bool:
+        """The cluster answered; True when that is news."""
+        news = self.connection.status is not ConnectionStatus.SUCCESSFUL
+        self.connection = Connection(ConnectionStatus.SUCCESSFUL, "", now, version)
+        self.settled.set()
+        return news
+
+    def was_missed(self, error: Exception, now: datetime) -> bool:
+        """The cluster did not answer, or not to us; True when that, or its reason, is news."""
+        message = f"cluster {self.server} answered: {error.message}" if isinstance(error, ApiError) else str(error)
+        before = self.connection
+        self.connection = Connection(ConnectionStatus.FAILED, message, now, before.version)
+        self.settled.set()
+        return (before.status, before.message) != (ConnectionStatus.FAILED, message)
 
 
 class ChangeSignal:
@@ -63,4 +130,5 @@ class ChangeSignal:
                 await future
 
 
-OpenCluster = Callable[[str], Awaitable[ClusterSession]]  # server URL -> session; raises StageError for an unknown one
+# Server URL -> session; raises StageError for an unknown one.
+OpenCluster = Callable[[str], Awaitable[ClusterSession]]

@@ -19,6 +19,7 @@ from tiphys.model.annotations import REFRESH_HARD, refresh_type
 from tiphys.model.application import Application
 from tiphys.model.source import ApplicationSource
 from tiphys.model.statuses import ConditionType
+from tiphys.policy.project import ProjectScope
 from tiphys.policy.spec import DestinationError, missing_project, resolve_destination, spec_problems
 from tiphys.runtime.log import SILENT, Logger
 
@@ -51,14 +52,18 @@ class Comparer:
 
     async def context(self, app: Application, known: Known) -> Context:
         """What the Application refers to. Raises StageError(InvalidSpecError) with every problem."""
+        if known.session is not None and known.session.ended.is_set():
+            known.session, known.compared.comparison = None, None  # that view is gone
         project = self._plane.projects.get(app.project_name)
         if project is None:
             raise StageError("target", ConditionType.INVALID_SPEC_ERROR, missing_project(app.project_name))
-        problems = spec_problems(app.spec, project)
+        clusters = self._plane.clusters
+        scope = ProjectScope(clusters=tuple(c for c in clusters if c.project and c.project == project.name))
+        problems = spec_problems(app.spec, project, clusters, scope)
         if problems:
             raise StageError("target", ConditionType.INVALID_SPEC_ERROR, "; ".join(problems))
         try:
-            destination = resolve_destination(app.spec.destination, ())
+            destination = resolve_destination(app.spec.destination, clusters)
         except DestinationError as error:
             raise StageError("target", ConditionType.INVALID_SPEC_ERROR, str(error)) from None
         session = await self._clusters(destination.server)
@@ -70,6 +75,7 @@ class Comparer:
             settings=self._plane.settings,
             session=session,
             destination=destination,
+            scope=scope,
         )
 
     async def compare(self, key: Key, app: Application, known: Known, context: Context) -> None:
@@ -84,6 +90,9 @@ class Comparer:
         if known.trouble is not None and not due:
             return  # only what makes it due can help
         known.asked = asked or known.asked
+        if (away := context.session.trouble) is not None:
+            self._note_trouble(key, known, away)
+            return
         try:
             if due:
                 known.moved = False
@@ -91,6 +100,8 @@ class Comparer:
             assert compared.target is not None
             compared.comparison = await compare_target(context, compared, compared.target)
         except (StageError, ApiError, ClusterUnreachable, DiscoveryError) as error:
+            if isinstance(error, ClusterUnreachable):
+                context.session.suspected.set()
             self._note_trouble(key, known, problem_of(error))
         except BaseException:
             known.moved = True

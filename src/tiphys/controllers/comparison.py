@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from tiphys.engine.states import Comparison, StageError, Target, TargetState
 from tiphys.engine.sync.apply import CRD, FIELD_MANAGER
 from tiphys.engine.target.build import Placement
 from tiphys.engine.target.tracking import Mark, TrackingMethod
-from tiphys.kube.client import MERGE, STRATEGIC, ApiResource
+from tiphys.kube.client import APPLY, MERGE, STRATEGIC, ApiResource
 from tiphys.kube.transport import ClusterUnreachable
 from tiphys.model.application import Application, ApplicationSpec
 from tiphys.model.appproject import AppProject
@@ -26,7 +26,7 @@ from tiphys.model.destination import ApplicationDestination
 from tiphys.model.source import ApplicationSource
 from tiphys.policy.glob import glob_match
 from tiphys.policy.kinds import is_excluded
-from tiphys.policy.project import permits_kind, permits_namespace
+from tiphys.policy.project import NO_SCOPE, ProjectScope, permits_kind, permits_namespace
 from tiphys.settings.values import Settings
 
 
@@ -53,6 +53,7 @@ class Context:
     settings: Settings
     session: ClusterSession
     destination: ApplicationDestination  # server and name filled in
+    scope: ProjectScope = NO_SCOPE
     override: Override | None = None
 
 
@@ -64,8 +65,11 @@ def spec_hash(spec: ApplicationSpec) -> str:
 class Permissions:
     """The project's answer for each object: its kind, and the namespace it goes to."""
 
-    def __init__(self, project: AppProject, destination: ApplicationDestination) -> None:
+    def __init__(
+        self, project: AppProject, destination: ApplicationDestination, scope: ProjectScope = NO_SCOPE
+    ) -> None:
         self._project = project
+        self._scope = scope
         self._destination = destination
         self._namespaces: dict[str, str | None] = {}
         self._kinds: dict[tuple[str, str, bool], str | None] = {}
@@ -93,7 +97,7 @@ class Permissions:
             where = ApplicationDestination(
                 server=self._destination.server, name=self._destination.name, namespace=namespace
             )
-            allowed = permits_namespace(self._project, where)
+            allowed = permits_namespace(self._project, where, self._scope)
             self._namespaces[namespace] = None if allowed else allowed.reason
         return self._namespaces[namespace]
 
@@ -126,7 +130,7 @@ async def target_of(
         render=render_and_learn,
         placement=placement,
         scope=session.scope,
-        permit=Permissions(context.project, context.destination),
+        permit=Permissions(context.project, context.destination, context.scope),
         excluded=lambda kind: is_excluded(settings, kind.group, kind.kind, context.destination.server),
         previous=previous,
     )
@@ -144,7 +148,7 @@ async def compare_target(context: Context, state: Compared, target: TargetState)
     if state.unserved:
         kinds.add(CRD)  # somebody may define them
     unknown = await session.live.require(kinds)
-    permit = Permissions(context.project, context.destination)
+    permit = Permissions(context.project, context.destination, context.scope)
     ignored = ignored_fields(context)
     rules = (app.spec.ignore_differences, app.spec.policy.sync_options, context.settings.overrides)
     for _round in range(3):  # read in another version, ask for a dry-run, then all is known
@@ -178,17 +182,20 @@ async def _decide(context: Context, memory: Memory, doubt: Undecided) -> None:
             await _read_in_version(context, memory, target, resource)
         return
     at = (target.digest, live.uid, live.resource_version)
-    if resource is None or difference.patch is None:
+    body: Mapping[str, Any] | bytes | None = target.json if difference.server_side else difference.patch
+    if resource is None or body is None:
         memory.noise[at] = False
         return
     seen = memory.translated[target.key] if live.version != target.version else live
+    kind = APPLY if difference.server_side else STRATEGIC if difference.strategic else MERGE
     try:
         answer = await context.session.client.patch(
             resource,
             target.key.name,
-            difference.patch,
+            body,
             target.key.namespace,
-            content_type=STRATEGIC if difference.strategic else MERGE,
+            content_type=kind,
+            force=difference.server_side,
             field_manager=FIELD_MANAGER,
             dry_run=True,
         )

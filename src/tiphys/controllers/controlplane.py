@@ -15,6 +15,7 @@ from tiphys.kube.watch import Reflector
 from tiphys.model.annotations import PART_OF_LABEL, SECRET_TYPE_LABEL
 from tiphys.model.application import Application, parse_application
 from tiphys.model.appproject import AppProject, parse_appproject
+from tiphys.model.cluster import Cluster, parse_cluster_secret
 from tiphys.model.codec import InvalidObject
 from tiphys.runtime.clock import Clock
 from tiphys.runtime.log import SILENT, Logger
@@ -65,8 +66,10 @@ class ControlPlane:
         self.objects: dict[Key, Mapping[str, Any]] = {}  # the Applications as they were read
         self.projects: dict[str, AppProject] = {}
         self.cluster_secrets: dict[str, Mapping[str, Any]] = {}
+        self.clusters: tuple[Cluster, ...] = ()  # those with a readable Secret, by the Secret's name
         self.application_changed: Callable[[Key], None] = lambda _key: None
         self.everything_changed: Callable[[], None] = lambda: None
+        self.clusters_changed: Callable[[], None] = lambda: None
         self.application_told: Callable[[str, Mapping[str, Any]], None] = lambda _word, _obj: None  # the API's cache
         self._settings_objects: dict[str, Mapping[str, Any]] = {}
         self._clock = clock
@@ -188,12 +191,27 @@ class ControlPlane:
         if any(changed):
             self._reload()
             self.everything_changed()
+        elif kind == SECRETS.kind:
+            self._take_clusters()
 
     def _on_config(self, kind: str, word: str, obj: Mapping[str, Any]) -> None:
         changed = self._drop_config(kind, _key(obj)[1]) if word == "DELETED" else self._take_config(kind, obj)
         if changed:
             self._reload()
             self.everything_changed()
+        elif _key(obj)[1] in self.cluster_secrets:
+            self._take_clusters()
+
+    def _take_clusters(self) -> None:
+        """Read the cluster Secrets again; what cannot be read is no cluster, and is said."""
+        found: list[Cluster] = []
+        for name, obj in sorted(self.cluster_secrets.items()):
+            try:
+                found.append(parse_cluster_secret(obj))
+            except InvalidObject as error:
+                self._log.error("a cluster Secret cannot be read", secret=name, problems="; ".join(error.problems))
+        self.clusters = tuple(found)
+        self.clusters_changed()
 
     def _drop_config(self, kind: str, name: str) -> bool:
         changed = kind == SECRETS.kind and self.cluster_secrets.pop(name, None) is not None
@@ -223,6 +241,7 @@ class ControlPlane:
         for problem in loaded.problems:
             self._log.warning("a setting cannot be used", problem=str(problem))
         self.settings = loaded.settings
+        self._take_clusters()
 
 
 def _key(obj: Mapping[str, Any]) -> Key:

@@ -52,13 +52,16 @@ class Deletion:
         if policy is None:
             return None
         try:
-            destination = resolve_destination(app.spec.destination, ())
+            destination = resolve_destination(app.spec.destination, self._plane.clusters)
         except DestinationError as error:
             self._log.warning("an Application of an unknown cluster is let go", application=key[1], problem=str(error))
             await self._let_go(key, app)
             return None
         try:
             session = await self._clusters(destination.server)
+            await session.until_settled(self._clock.monotonic())
+            if session.trouble is not None:
+                raise session.trouble
             kinds = {GroupKind(r.group, r.kind) for r in app.status.resources}
             state = app.status.operation_state
             if state is not None:

@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from tiphys.controllers.application import ApplicationController
+from tiphys.controllers.clusters import ConnectionStatus
 from tiphys.controllers.controlplane import ControlPlane
-from tiphys.engine.live.index import LiveIndex
+from tiphys.controllers.sessions import ClusterSessions
 from tiphys.model.application import Application
 from tiphys.runtime.metrics import Registry, Sample
 
 
 def build_metrics(
-    plane: ControlPlane, controller: ApplicationController, index: LiveIndex, renders: Callable[[], int]
+    plane: ControlPlane, controller: ApplicationController, clusters: ClusterSessions, renders: Callable[[], int]
 ) -> Registry:
     """The registry behind `/metrics`. `renders` counts those that needed a worker or the store."""
     registry = Registry()
@@ -28,8 +29,18 @@ def build_metrics(
                 yield (namespace, name, app.project_name, *words), 1.0
 
     def objects() -> Iterator[Sample]:
-        for kind, count in index.kinds().items():
-            yield (kind.group, kind.kind), float(count)
+        for session in clusters.open_sessions():
+            for kind, count in session.index.kinds().items():
+                yield (session.server, kind.group, kind.kind), float(count)
+
+    def clusters_info() -> Iterator[Sample]:
+        for session in clusters.open_sessions():
+            yield (session.server, session.connection.version, session.cluster.name), 1.0
+
+    def connections() -> Iterator[Sample]:
+        for session in clusters.open_sessions():
+            there = session.connection.status is ConnectionStatus.SUCCESSFUL
+            yield (session.server, session.connection.version), float(there)
 
     registry.gauge(
         "argocd_app_info",
@@ -37,7 +48,22 @@ def build_metrics(
         ("namespace", "name", "project", "sync_status", "health_status"),
         read=applications,
     )
-    registry.gauge("tiphys_live_objects", "Objects held of the cluster.", ("group", "kind"), read=objects)
+    registry.gauge(
+        "argocd_cluster_info", "Clusters that are used.", ("server", "k8s_version", "name"), read=clusters_info
+    )
+    registry.gauge(
+        "argocd_cluster_connection_status",
+        "Whether a cluster that is used can be reached.",
+        ("server", "k8s_version"),
+        read=connections,
+    )
+    registry.gauge(
+        "argocd_cluster_api_resource_objects",
+        "Objects held of each cluster.",
+        ("server",),
+        read=lambda: [((s.server,), float(len(s.index))) for s in clusters.open_sessions()],
+    )
+    registry.gauge("tiphys_live_objects", "Objects held of each cluster.", ("server", "group", "kind"), read=objects)
     registry.gauge(
         "tiphys_reconcile_queue",
         "Applications that wait for a worker.",

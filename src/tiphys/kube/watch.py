@@ -81,6 +81,7 @@ class Reflector:
         self._backoff = backoff
         self._resource_version = ""
         self._synced = asyncio.Event()
+        self._retry = asyncio.Event()
         self._failures = 0
         self._expired_lists = 0
         self._expired = 0
@@ -93,6 +94,10 @@ class Reflector:
     async def wait_synced(self) -> None:
         """Return once everything has been listed."""
         await self._synced.wait()
+
+    def retry_now(self) -> None:
+        """Whatever it failed for may be over: end the wait after an error."""
+        self._retry.set()
 
     async def run(self) -> None:
         """List and follow until cancelled. Trouble with the server is a state and a retry, never an exception."""
@@ -192,7 +197,13 @@ class Reflector:
         delay = self._backoff.delay_s(self._failures, self._fraction())
         if isinstance(error, ApiError) and error.retry_after_s:
             delay = max(delay, error.retry_after_s)
-        await self._clock.sleep(delay)
+        async with asyncio.TaskGroup() as group:
+            time = group.create_task(self._clock.sleep(delay))
+            told = group.create_task(self._retry.wait())
+            await asyncio.wait((time, told), return_when=asyncio.FIRST_COMPLETED)
+            time.cancel()
+            told.cancel()
+        self._retry.clear()
 
     def _say(self, state: ReflectorState) -> None:
         self.state = state

@@ -1,63 +1,92 @@
-"""Cluster and its connection settings, as kept in cluster Secrets.
+"""Cluster: where Applications may be deployed to, as cluster Secrets say it.
 
 Source: compat 9.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
-from tiphys.model.codec import EMPTY
+from tiphys.model.annotations import parse_go_bool
+from tiphys.model.codec import EMPTY, InvalidObject
 from tiphys.model.destination import IN_CLUSTER_NAME, IN_CLUSTER_SERVER
 from tiphys.runtime.secret import Secret
 
-NO_SECRET = Secret("")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecConfig:
-    """A program that prints credentials (client-go exec plugin). Values of `env` may be secret."""
-
-    command: str
-    args: tuple[str, ...] = ()
-    env: Mapping[str, Secret] = EMPTY
-    api_version: str = "client.authentication.k8s.io/v1beta1"
-    install_hint: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterConfig:
-    """How to reach and prove oneself to an API server; certificates are PEM."""
-
-    username: str = ""
-    password: Secret = NO_SECRET
-    bearer_token: Secret = NO_SECRET
-    insecure: bool = False
-    server_name: str = ""
-    ca_data: str = ""
-    cert_data: str = ""
-    key_data: Secret = NO_SECRET
-    exec_config: ExecConfig | None = None
-    disable_compression: bool = False
-    proxy_url: str = ""
+NO_CONFIG = Secret("")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """A cluster Applications may be deployed to. `server` has no trailing slash; no namespaces means all."""
+    """A cluster Applications may be deployed to. `server` has no trailing slash; no namespaces means all.
+
+    `config` is the JSON text of the Secret: how to reach the API server and who we are there. `secret` names the Secret,
+    empty for the cluster that is known without one.
+    """
 
     server: str
     name: str = ""
-    config: ClusterConfig = field(default_factory=ClusterConfig)
+    config: Secret = NO_CONFIG
     namespaces: tuple[str, ...] = ()
     cluster_resources: bool = False
     shard: int | None = None
     project: str = ""
     labels: Mapping[str, str] = EMPTY
     annotations: Mapping[str, str] = EMPTY
+    secret: str = ""
+
+    @property
+    def is_home(self) -> bool:
+        """It is the cluster the engine itself belongs to."""
+        return self.server == IN_CLUSTER_SERVER
 
 
 def in_cluster() -> Cluster:
     """The cluster Tiphys itself runs in, as it is known without a Secret."""
     return Cluster(server=IN_CLUSTER_SERVER, name=IN_CLUSTER_NAME)
+
+
+def parse_cluster_secret(obj: Mapping[str, Any]) -> Cluster:
+    """The cluster of a Secret with the label `argocd.argoproj.io/secret-type: cluster`.
+
+    A name that is absent is the server's. Raises InvalidObject, which never quotes a value of `config`.
+    """
+    metadata = obj.get("metadata") or {}
+    data = obj.get("data") or {}
+    problems: list[str] = []
+
+    def text(field: str) -> str:
+        try:
+            return base64.b64decode(data.get(field) or "", validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError, TypeError, ValueError):
+            problems.append(f"{field} is no base64 of a text")
+            return ""
+
+    server = text("server").strip().rstrip("/")
+    if not server and not problems:
+        problems.append("server is missing")
+    shard: int | None = None
+    if written := text("shard").strip():
+        try:
+            shard = int(written)
+        except ValueError:
+            problems.append(f"shard {written!r} is no number")
+    namespaces = tuple(part.strip() for part in text("namespaces").split(",") if part.strip())
+    cluster = Cluster(
+        server=server,
+        name=text("name") or server,
+        config=Secret(text("config")),
+        namespaces=namespaces,
+        cluster_resources=parse_go_bool(text("clusterResources").strip()) is True,
+        shard=shard,
+        project=text("project"),
+        labels=dict(metadata.get("labels") or {}),
+        annotations=dict(metadata.get("annotations") or {}),
+        secret=str(metadata.get("name") or ""),
+    )
+    if problems:
+        raise InvalidObject(tuple(problems))
+    return cluster

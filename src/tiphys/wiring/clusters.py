@@ -2,44 +2,104 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import replace
 
+from tiphys import __version__
 from tiphys.apimachinery.names import ResourceKey
+from tiphys.controllers.application import ApplicationController
 from tiphys.controllers.clusters import ChangeSignal, ClusterSession
+from tiphys.controllers.controlplane import ControlPlane
+from tiphys.controllers.sessions import ClusterSessions
 from tiphys.engine.live.cluster import ClusterLive
 from tiphys.engine.live.index import LiveIndex
-from tiphys.engine.states import Live, StageError
+from tiphys.engine.states import Live
 from tiphys.kube.client import KubeClient
+from tiphys.kube.config import ClusterConfig, config_from_cluster_secret
 from tiphys.kube.discovery import Discovery
-from tiphys.model.destination import IN_CLUSTER_SERVER
+from tiphys.model.cluster import Cluster, in_cluster
 from tiphys.runtime.clock import Clock
 from tiphys.runtime.log import Logger
 
-
-class SingleCluster:
-    """Sessions by server URL; only the engine's own cluster so far."""
-
-    def __init__(self, session: ClusterSession) -> None:
-        self._session = session
-
-    async def __call__(self, server: str) -> ClusterSession:
-        """The session of a destination. Raises StageError for a cluster that is not there."""
-        if server != IN_CLUSTER_SERVER:
-            raise StageError("live", "InvalidSpecError", f'cluster "{server}" not found')
-        return self._session
+USER_AGENT = f"tiphys/{__version__}"
 
 
-class ListenedIndex(LiveIndex):
-    """An index whose listener is set once the listener exists: index and controller need each other."""
+class Clusters:
+    """Builds the sessions and ties them to the controller, which needs them and is needed by them."""
 
-    def __init__(self) -> None:
-        self.listener: Callable[[ResourceKey, Live | None, Live | None], None] = lambda _key, _before, _after: None
-        super().__init__(changed=lambda key, before, after: self.listener(key, before, after))
+    def __init__(
+        self,
+        client: KubeClient,
+        *,
+        plane: ControlPlane,
+        env: Mapping[str, str],
+        clock: Clock,
+        log: Logger,
+    ) -> None:
+        """`client` is of the engine's own cluster."""
+        self._client = client
+        self._env = env
+        self._clock = clock
+        self._log = log
+        self._controller: ApplicationController | None = None
+        home = self._session(client, in_cluster(), home=True)
+        self.sessions = ClusterSessions(
+            home,
+            clusters=lambda: plane.clusters,
+            connect=self._connect,
+            clock=clock,
+            log=log.bind(part="clusters"),
+        )
+        plane.clusters_changed = self.sessions.secrets_changed
+
+    def tie(self, controller: ApplicationController) -> None:
+        """What the clusters tell goes to this controller."""
+        self._controller = controller
+        self.sessions.in_use = controller.sessions_in_use
+        self.sessions.connection_changed = controller.live_state_changed
+        controller.usage_changed = self.sessions.usage_changed
+
+    def _connect(self, cluster: Cluster) -> ClusterSession | None:
+        own = self._client.transport.config
+        config = config_from_cluster_secret(cluster.server, cluster.config.reveal(), name=cluster.name, in_cluster=own)
+        if config is own:
+            return None
+        if cluster.is_home:
+            config = _at_home(config, own)
+        client = KubeClient(config, user_agent=USER_AGENT, clock=self._clock, env=self._env)
+        return self._session(client, cluster)
+
+    def _session(self, client: KubeClient, cluster: Cluster, *, home: bool = False) -> ClusterSession:
+        discovery = Discovery(client, clock=self._clock)
+
+        def changed(key: ResourceKey, before: Live | None, after: Live | None) -> None:
+            if self._controller is not None:
+                self._controller.live_changed(session, key, before, after)
+
+        index = LiveIndex(changed=changed)
+        live = ClusterLive(
+            client=client,
+            discovery=discovery,
+            index=index,
+            clock=self._clock,
+            log=self._log.bind(part="live", cluster=cluster.server),
+            state_changed=lambda: self._state_changed(session),
+        )
+        session = ClusterSession(
+            cluster.server, client, discovery, index, live, ChangeSignal(), cluster=cluster, home=home
+        )
+        return session
+
+    def _state_changed(self, session: ClusterSession) -> None:
+        if any(session.live.watched().values()):
+            session.suspected.set()
+        if self._controller is not None:
+            self._controller.live_state_changed(session)
 
 
-def open_session(client: KubeClient, clock: Clock, log: Logger) -> tuple[ClusterSession, ListenedIndex]:
-    discovery = Discovery(client, clock=clock)
-    index = ListenedIndex()
-    live = ClusterLive(client=client, discovery=discovery, index=index, clock=clock, log=log.bind(part="live"))
-    session = ClusterSession(IN_CLUSTER_SERVER, client, discovery, index, live, ChangeSignal())
-    return session, index
+def _at_home(config: ClusterConfig, own: ClusterConfig) -> ClusterConfig:
+    """Credentials of a Secret for the engine's own cluster, whose name resolves inside of it only."""
+    tls = config.tls if config.tls.ca or config.tls.insecure else replace(config.tls, ca=own.tls.ca)
+    if config.tls.server_name is None:
+        tls = replace(tls, server_name=own.tls.server_name)
+    return replace(config, server=own.server, tls=tls, proxy=config.proxy or own.proxy)

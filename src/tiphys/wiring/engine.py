@@ -30,7 +30,7 @@ from tiphys.server.cache import ApplicationCache, Freshness
 from tiphys.store.database import Database, sqlite_url
 from tiphys.store.ledger import Ledger
 from tiphys.wiring.api import ApiService, build_services
-from tiphys.wiring.clusters import SingleCluster, open_session
+from tiphys.wiring.clusters import Clusters
 from tiphys.wiring.home import HomeClaim
 from tiphys.wiring.options import EngineOptions, cluster_config
 from tiphys.wiring.rendering import Rendering
@@ -66,7 +66,7 @@ def build_engine(
     ledger = Ledger(database)
     git = open_repositories(options, env=env, clock=clock)
     rendering = Rendering(options, database=database, plane=plane, clock=clock, log=log)
-    session, index = open_session(client, clock, log)
+    clusters = Clusters(client, plane=plane, env=env, clock=clock, log=log)
 
     watch = RepositoryWatch(
         git,
@@ -78,7 +78,7 @@ def build_engine(
     )
     controller = ApplicationController(
         plane=plane,
-        clusters=SingleCluster(session),
+        clusters=clusters.sessions,
         repositories=watch,
         render=rendering.render,
         reads=rendering.reads,
@@ -87,8 +87,7 @@ def build_engine(
         fraction=random.random,
         log=log.bind(part="applications"),
     )
-    index.listener = lambda key, before, after: controller.live_changed(session, key, before, after)
-    session.live.state_changed = controller.live_state_changed
+    clusters.tie(controller)
 
     claim = HomeClaim(options.home)
 
@@ -138,7 +137,7 @@ def build_engine(
     controller.fresh_told = lambda key, sync, now: cache.freshen(
         *key, Freshness(reconciled_at=format_time(now), revision=sync.revision, revisions=sync.revisions)
     )
-    metrics = build_metrics(plane, controller, index, lambda: rendering.renderer.renders)
+    metrics = build_metrics(plane, controller, clusters.sessions, lambda: rendering.renderer.renders)
     services = replace(build_services(options, plane, client, controller, cache, clock, log), metrics=metrics.render)
 
     api = ApiService(services, options, plane=plane, clock=clock)
@@ -162,7 +161,7 @@ def build_engine(
     groups = [
         [Service("store", store), Service("api-server", connection)],
         [service("leadership", leadership.run)],
-        [Service("render-workers", rendering.pool.serve), service("live", session.live.run)],
+        [Service("render-workers", rendering.pool.serve), service("clusters", clusters.sessions.run)],
         [service("control-plane", plane.run)],
         [
             service("repositories", watch.run),

@@ -36,6 +36,7 @@ class _Watch:
     lost: asyncio.Event = field(default_factory=asyncio.Event)  # the server says that there is no such kind
     listed: bool = False
     problem: str = ""
+    reflector: Reflector | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,12 @@ class ClusterLive:
         """The watched kinds with the problem each has, empty when it is fine."""
         return {kind: watch.problem for kind, watch in self._watches.items()}
 
+    def retry(self) -> None:
+        """The cluster can be reached again: watches that wait after an error do not wait any longer."""
+        for watch in self._watches.values():
+            if watch.problem and watch.reflector is not None:
+                watch.reflector.retry_now()
+
     async def _start(self, kinds: Iterable[GroupKind]) -> None:
         now = self._clock.monotonic()
         for kind in kinds:
@@ -174,6 +181,7 @@ class ClusterLive:
             on_state=state,
             shrink=self.index.row,
         )
+        watch.reflector = reflector
         async with asyncio.TaskGroup() as group:
             following = group.create_task(reflector.run())
             while not await self._is_served_no_more(watch, reflector):

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from tiphys.apimachinery.names import GroupKind, ResourceKey, gvk_of
-from tiphys.engine.states import Live
+from tiphys.engine.states import FIELD_MANAGER, Live
 from tiphys.model.annotations import annotations_of, tracking_of
 
 # A change: key, the row before, the row after; None where there was or is none.
@@ -51,10 +51,12 @@ def is_newer(candidate: str, than: str) -> bool:
 
 
 def row_of(obj: Mapping[str, Any], instance_of: InstanceOf) -> Live:
-    """The row kept for a live object; managedFields are dropped."""
+    """The row kept for a live object; of managedFields only what our server-side apply owns."""
     gvk = gvk_of(obj)
     metadata = obj.get("metadata") or {}
+    applied = b""
     if "managedFields" in metadata:
+        applied = _applied(metadata["managedFields"])
         metadata = {k: v for k, v in metadata.items() if k != "managedFields"}
         obj = {**obj, "metadata": metadata}
     owners = tuple(str(o.get("uid") or "") for o in metadata.get("ownerReferences") or ())
@@ -67,7 +69,19 @@ def row_of(obj: Mapping[str, Any], instance_of: InstanceOf) -> Live:
         instance=instance_of(obj),
         owners=owners,
         deleting="deletionTimestamp" in metadata,
+        applied=applied,
     )
+
+
+def _applied(entries: Iterable[Mapping[str, Any]] | None) -> bytes:
+    for entry in entries or ():
+        if (
+            entry.get("manager") == FIELD_MANAGER
+            and entry.get("operation") == "Apply"
+            and not entry.get("subresource")
+        ):
+            return orjson.dumps(entry.get("fieldsV1") or {})
+    return b""
 
 
 class LiveIndex:
@@ -177,6 +191,11 @@ class LiveIndex:
             self.put(row)
         for key in gone:
             self.remove(key, resource_version)
+
+    def clear(self) -> None:
+        """Forget everything, telling nobody: the cluster is not followed any more."""
+        for held in (self._rows, self._by_uid, self._by_kind, self._by_instance, self._children, self._gone):
+            held.clear()
 
     def _store(self, row: Live, old: Live | None) -> None:
         if old is not None:
