@@ -51,6 +51,7 @@ class OperationRun:
     multiple: bool
     options: Options
     target: TargetState | None = None  # None until Git has been asked for it
+    render_keys: tuple[str, ...] = ()  # of the renders that `target` was made from
     plan: SyncPlan | None = None
     results: dict[TaskId, TaskResult] = field(default_factory=dict)
     retry_count: int = 0

@@ -118,4 +118,5 @@ def ledger_row(app: Application, run: OperationRun) -> OperationRow:
         phase=run.phase.value,
         message=run.message,
         resources=summarize(run.results),
+        render_keys=run.render_keys,
     )

@@ -359,7 +359,7 @@ class Operations:
             run.target, known.attempted = await self._comparer.target(
                 context, pinned, previous=compared.target, refresh=False
             )
-        run.revision = run.target.revision
+        run.revision, run.render_keys = run.target.revision, known.attempted
 
     # Ending
 

@@ -5,20 +5,21 @@ Secret values are masked here, from the parsed object, so that no route has to r
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
 
 from tiphys.controllers.application import ApplicationController
 from tiphys.controllers.clusters import ClusterSession
+from tiphys.controllers.masking import SECRET, mask_secrets
 from tiphys.engine.live.tree import descend, resource_node
 from tiphys.engine.reconcile import health_of
 from tiphys.engine.states import Comparison, DriftKind, Live, Target
-from tiphys.model.annotations import LAST_APPLIED
 
-_MASK = "++++++++"
+Key = tuple[str, str]  # namespace and name of an Application
 
 
 class EngineViews:
@@ -26,6 +27,25 @@ class EngineViews:
 
     def __init__(self, controller: ApplicationController) -> None:
         self._controller = controller
+        self._following: dict[Key, set[asyncio.Event]] = {}
+        controller.looked_at = self._looked_at
+
+    @contextmanager
+    def follow_tree(self, namespace: str, name: str) -> Iterator[asyncio.Event]:
+        """An event that is set whenever the tree may have changed; who waits for it clears it."""
+        changed = asyncio.Event()
+        following = self._following.setdefault((namespace, name), set())
+        following.add(changed)
+        try:
+            yield changed
+        finally:
+            following.discard(changed)
+            if not following:
+                self._following.pop((namespace, name), None)
+
+    def _looked_at(self, key: Key) -> None:
+        for changed in self._following.get(key, ()):
+            changed.set()
 
     async def resource_tree(self, namespace: str, name: str) -> Mapping[str, Any] | None:
         """Nodes of an Application's live resources, parents first; None when it has not been compared yet."""
@@ -99,7 +119,7 @@ def _missing_node(target: Target | None) -> dict[str, Any] | None:
 def _resource_diff(target: Target | None, live: Live | None, kind: DriftKind, key: Any) -> dict[str, Any]:
     wanted = target.manifest if target is not None else None
     there = live.manifest if live is not None else None
-    if key.group == "" and key.kind == "Secret":
+    if key.group_kind == SECRET:
         wanted, there = mask_secrets(wanted, there)
     item: dict[str, Any] = {
         "kind": key.kind,
@@ -122,40 +142,3 @@ def _resource_diff(target: Target | None, live: Live | None, kind: DriftKind, ke
 
 def _text(obj: Mapping[str, Any] | None) -> str:
     return "null" if obj is None else orjson.dumps(obj).decode()
-
-
-def mask_secrets(*objects: Mapping[str, Any] | None) -> tuple[dict[str, Any] | None, ...]:
-    """Copies of Secrets with every value masked; equal values have equal masks, so that differences stay visible.
-
-    The copy of the values in the last-applied annotation is masked with them. Source: compat 3.5 "Secret display".
-    """
-    masks: dict[str, str] = {}
-
-    def mask(value: object) -> str:
-        return masks.setdefault(str(value), _MASK + "++++" * len(masks))
-
-    return tuple(None if obj is None else _masked(obj, mask) for obj in objects)
-
-
-def _masked(obj: Mapping[str, Any], mask: Callable[[object], str]) -> dict[str, Any]:
-    copy = dict(obj)
-    plain = copy.pop("stringData", None)
-    data = dict(copy.get("data") or {})
-    if isinstance(plain, Mapping):
-        data.update({k: base64.b64encode(str(v).encode()).decode() for k, v in plain.items()})
-    if data:
-        copy["data"] = {name: mask(value) for name, value in data.items()}
-    metadata = dict(copy.get("metadata") or {})
-    annotations = dict(metadata.get("annotations") or {})
-    text = annotations.get(LAST_APPLIED)
-    if isinstance(text, str):
-        try:
-            applied = orjson.loads(text)
-        except orjson.JSONDecodeError:
-            applied = None
-        annotations[LAST_APPLIED] = (
-            orjson.dumps(_masked(applied, mask)).decode() if isinstance(applied, dict) else _MASK
-        )
-        metadata["annotations"] = annotations
-        copy["metadata"] = metadata
-    return copy

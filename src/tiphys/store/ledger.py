@@ -36,6 +36,7 @@ class OperationRow:
     phase: str = ""
     message: str = ""
     resources: Mapping[str, int] = field(default_factory=dict)
+    render_keys: tuple[str, ...] = ()  # of the renders that were applied, in the order of their sources
 
     @property
     def is_open(self) -> bool:
@@ -54,7 +55,17 @@ class Ledger:
         close = insert(OPERATIONS)
         self._close = close.on_conflict_do_update(
             index_elements=[OPERATIONS.c.app_uid, OPERATIONS.c.started_at],
-            set_={name: close.excluded[name] for name in ("revision", "finished_at", "phase", "message", "resources")},
+            set_={
+                name: close.excluded[name]
+                for name in (
+                    "revision",
+                    "finished_at",
+                    "phase",
+                    "message",
+                    "resources",
+                    "render_keys",
+                )
+            },
         )
 
     async def open_operation(self, row: OperationRow) -> None:
@@ -113,6 +124,7 @@ def _values(row: OperationRow) -> dict[str, Any]:
         "phase": row.phase,
         "message": row.message,
         "resources": json.dumps(dict(row.resources), sort_keys=True),
+        "render_keys": ",".join(row.render_keys),
     }
 
 
@@ -131,6 +143,7 @@ def _rows(rows: Sequence[Row[Any]]) -> tuple[OperationRow, ...]:
             phase=row.phase,
             message=row.message,
             resources=json.loads(row.resources),
+            render_keys=tuple(row.render_keys.split(",")) if row.render_keys else (),
         )
         for row in rows
     )

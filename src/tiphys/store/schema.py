@@ -16,11 +16,12 @@ from sqlalchemy import (
     insert,
     inspect,
     select,
+    text,
     update,
 )
 
 # Raised when a released version cannot read what this one writes. Each older version must have its step in create_tables.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 METADATA = MetaData()
 
@@ -47,6 +48,7 @@ OPERATIONS = Table(
     Column("phase", String(32), nullable=False, default=""),
     Column("message", Text, nullable=False, default=""),
     Column("resources", Text, nullable=False, default="{}"),
+    Column("render_keys", Text, nullable=False, default="", server_default=""),  # since version 2
     Index("operations_of_app", "app_namespace", "app_name", "started_at"),
     Index("operations_open", "finished_at"),
 )
@@ -75,6 +77,8 @@ def read_version(connection: Connection) -> int | None:
 def create_tables(connection: Connection, version: int | None) -> None:
     """Bring a store of `version` (None: empty) to SCHEMA_VERSION, inside the caller's transaction."""
     METADATA.create_all(connection)
+    if version == 1:
+        connection.execute(text("ALTER TABLE operations ADD COLUMN render_keys TEXT NOT NULL DEFAULT ''"))
     if version is None:
         connection.execute(insert(META).values(key=_VERSION_KEY, value=str(SCHEMA_VERSION)))
     elif version < SCHEMA_VERSION:
