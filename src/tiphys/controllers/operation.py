@@ -26,9 +26,11 @@ from tiphys.engine.states import (
 )
 from tiphys.engine.status.summary import resource_results
 from tiphys.engine.sync.apply import Applier, Options, Performed
+from tiphys.engine.sync.fieldowners import KUBECTL
 from tiphys.engine.sync.plan import Wanted, plan
 from tiphys.engine.sync.step import Advance, Observed, advance, terminate
-from tiphys.model.annotations import option_value
+from tiphys.engine.sync.write import propagation_of
+from tiphys.model.annotations import CSA_MIGRATION_MANAGER
 from tiphys.model.application import Application
 from tiphys.model.operation import Operation, OperationState, SyncOperationResult
 from tiphys.model.source import ApplicationSource
@@ -124,7 +126,8 @@ def options_of(app: Application, operation: Operation, started_at: datetime, ret
         sync_options=tuple(given),
         force=sync.sync_strategy.force if sync.sync_strategy is not None else False,
         dry_run=sync.dry_run,
-        propagation=option_value(given, "PrunePropagationPolicy") or "foreground",
+        propagation=propagation_of(tuple(given)),
+        migration_manager=app.annotations.get(CSA_MIGRATION_MANAGER) or KUBECTL,
         namespace_labels=managed.labels or None,
         namespace_annotations=managed.annotations or None,
     )

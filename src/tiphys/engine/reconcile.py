@@ -15,6 +15,7 @@ from typing import Any
 
 from tiphys.apimachinery.names import GroupKind, ResourceKey
 from tiphys.engine.diff.compare import Difference, compare, with_last_applied
+from tiphys.engine.diff.serverside import compare_applied
 from tiphys.engine.health.aggregate import Part, aggregate
 from tiphys.engine.health.assess import Override, assess
 from tiphys.engine.live.index import LiveIndex, is_newer
@@ -138,7 +139,7 @@ def compare_with_live(
             fresh[key] = known
             verdicts[key] = known[2]
             continue
-        verdict, doubt = _verdict(wanted, live, target, memory, unknown, ignored, override)
+        verdict, doubt = _verdict(wanted, live, target, memory, unknown, ignored, override, options)
         verdicts[key] = verdict
         if doubt is not None:
             undecided.append(doubt)
@@ -175,6 +176,7 @@ def _verdict(
     unknown: Mapping[GroupKind, str],
     ignored: Pointers,
     override: Override | None,
+    options: Sequence[str],
 ) -> tuple[ResourceVerdict, Undecided | None]:
     key = wanted.key
     reason = target.denied.get(key) or unknown.get(key.group_kind)
@@ -194,7 +196,10 @@ def _verdict(
             drift = Drift(key, DriftKind.MODIFIED, wanted, live, "", wanted.wave)
             return ResourceVerdict(drift, health), Undecided(wanted, live, None)
         manifest = read.manifest
-    difference = compare(wanted.manifest, manifest, ignored=ignored(key))
+    if effective_option(wanted.options, options, "ServerSideApply") == "true":
+        difference = compare_applied(wanted.manifest, manifest, live.applied, ignored=ignored(key))
+    else:
+        difference = compare(wanted.manifest, manifest, ignored=ignored(key))
     kind, doubt = DriftKind.SAME, None
     if not difference.modified:
         memory.settled[key] = (wanted.digest, live.uid)

@@ -17,6 +17,8 @@ from tiphys.apimachinery.names import GroupVersionKind, ResourceKey
 from tiphys.model.operation import OperationPhase as OperationPhase
 from tiphys.model.operation import ResultCode as ResultCode
 
+FIELD_MANAGER = "argocd-controller"  # the name under which we write workloads
+
 Manifest = Mapping[str, Any]  # one object as rendered or as live: the parsed JSON object, never changed in place
 
 
@@ -177,6 +179,7 @@ class Live:
     instance: str = ""  # Application instance that its tracking mark names; empty when untracked
     owners: tuple[str, ...] = ()  # uids of its owners
     deleting: bool = False
+    applied: bytes = b""  # JSON of the fields our server-side apply owns (FieldsV1); empty when it never was
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -208,6 +211,8 @@ class Drift:
     prune_disabled: bool = False  # live says Prune=false
     ignore_extraneous: bool = False  # live says compare-options: IgnoreExtraneous
     prune_last: bool = False
+    prune_confirm: bool = False  # live says Prune=confirm
+    needs_confirmation: bool = False  # it is deleted with the Application only after somebody said so
 
     @property
     def out_of_sync(self) -> bool:
@@ -255,6 +260,7 @@ class Task:
     target: Target | None = None
     drift: Drift | None = None
     skip_reason: str = ""  # pruning that is not done: the result says why
+    confirm: bool = False  # pruning that somebody must approve first
     delete_policies: frozenset[str] = frozenset()
 
 

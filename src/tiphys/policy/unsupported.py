@@ -15,9 +15,7 @@ OPTIONS = frozenset(
         "Delete=confirm",
         "FailOnSharedResource=true",
         "Prune=confirm",
-        "Replace=true",
         "RespectIgnoreDifferences=true",
-        "ServerSideApply=true",
     }
 )
 

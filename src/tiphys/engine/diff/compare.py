@@ -41,6 +41,7 @@ class Difference:
     predicted: dict[str, Any] | None = None
     declared: bool = False  # nothing else was applied since: live itself was changed, or the server defaults
     recorded: bool = False  # the live object says that exactly this manifest was applied last
+    server_side: bool = False  # it is about a server-side apply, which sends the manifest and no patch
 
 
 def last_applied_text(manifest: Object) -> str:
@@ -89,7 +90,7 @@ def compare(target: Object, live: Object, *, ignored: Sequence[str] = ()) -> Dif
         predicted = strategicmerge.apply(live, patch, schema)
     else:
         predicted = mergepatch.apply(live, patch)
-    left, right = _canonical(predicted, gvk), _canonical(live, gvk)
+    left, right = canonical(predicted, gvk), canonical(live, gvk)
     for pointer in ignored:
         left, right = without_pointer(left, pointer), without_pointer(right, pointer)
     return Difference(
@@ -131,7 +132,7 @@ def _without_string_data(secret: Object) -> dict[str, Any]:
 def same_content(left: Object, right: Object) -> bool:
     """Two answers of the server describe the same object, apart from what every write changes."""
     gvk = gvk_of(left)
-    return _canonical(left, gvk) == _canonical(right, gvk)
+    return canonical(left, gvk) == canonical(right, gvk)
 
 
 def _last_applied(live: Object) -> dict[str, Any]:
@@ -152,7 +153,7 @@ def _annotation(obj: Object) -> str:
     return text if isinstance(text, str) else ""
 
 
-def _canonical(obj: Object, gvk: GroupVersionKind) -> dict[str, Any]:
+def canonical(obj: Object, gvk: GroupVersionKind) -> dict[str, Any]:
     """The object as the server would write it, without the fields it alone sets, status and the last-applied annotation."""
     if goshapes.known(gvk):
         try:

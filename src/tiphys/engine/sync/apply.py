@@ -9,64 +9,29 @@ Source: compat 2.1 "In-wave execution", 2.2, 2.3, 2.4.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Any
 
 from tiphys.apimachinery.apierrors import AlreadyExists, ApiError, Conflict, NotFound
 from tiphys.apimachinery.names import GroupKind, ResourceKey
+from tiphys.engine.states import FIELD_MANAGER as FIELD_MANAGER
 from tiphys.engine.states import Action, Live, StageError, Target, Task, TaskId, TaskResult
 from tiphys.engine.sync.hooks import BEFORE_HOOK_CREATION, OPERATION_MARK
-from tiphys.kube.client import APPLY, MERGE, STRATEGIC, ApiResource, KubeClient
+from tiphys.engine.sync.write import CRD as CRD
+from tiphys.engine.sync.write import ObjectWriter, Patcher, View
+from tiphys.engine.sync.write import Options as Options
+from tiphys.kube.client import APPLY, MERGE, KubeClient
 from tiphys.kube.discovery import Discovery, DiscoveryError
 from tiphys.kube.transport import ClusterUnreachable
-from tiphys.model.annotations import HOOK_FINALIZER, annotations_of, effective_option
+from tiphys.model.annotations import HOOK_FINALIZER, SYNC_OPTIONS, annotations_of
 from tiphys.model.operation import OperationPhase, ResultCode
 
-FIELD_MANAGER = "argocd-controller"
-DELETE_DEADLINE_S = 60.0  # an object that must go before it is made anew, because it cannot be patched
 HOOK_GONE_S = 2.0  # how long a hook waits here for its earlier object to go; longer waits are the caller's
 CRD_DEADLINE_S = 3.0  # source: compat 2.1 "CRD establish wait"
 DISCOVERY_DEADLINE_S = 10.0  # an established kind that is still not served
 DISCOVERY_PERIOD_S = 0.1
-CRD = GroupKind("apiextensions.k8s.io", "CustomResourceDefinition")
-
-
-class Patcher(Protocol):
-    """How the comparison stage makes objects to create and patches to send."""
-
-    def to_create(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
-        """The object to POST: the manifest with its last-applied annotation."""
-
-    def to_patch(self, target: Mapping[str, Any], live: Mapping[str, Any]) -> tuple[dict[str, Any], bool] | None:
-        """The patch to send and whether it is a strategic one; None when there is nothing to send."""
-
-
-class View(Protocol):
-    """The live view: what the applier reads before it writes, and what it tells about its own writes."""
-
-    def get(self, key: ResourceKey) -> Live | None:
-        """The live object as last seen."""
-
-    def upsert(self, obj: Mapping[str, Any]) -> None:
-        """An object the API server answered a write with."""
-
-    def remove(self, key: ResourceKey, resource_version: str = "") -> None:
-        """An object the API server says is gone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """Options of one operation that decide how its tasks are performed."""
-
-    operation: str  # mark that tells this operation's hook objects from older ones
-    sync_options: tuple[str, ...] = ()
-    force: bool = False
-    dry_run: bool = False
-    propagation: str = "foreground"
-    namespace_labels: Mapping[str, str] | None = None
-    namespace_annotations: Mapping[str, str] | None = None
 
 
 @dataclass(slots=True)
@@ -95,14 +60,14 @@ class Applier:
         discovery: Discovery,
         view: View,
         patcher: Patcher,
-        until: Callable[[Callable[[], bool], float], Any],
+        until: Callable[[Callable[[], bool], float], Awaitable[None]],
     ) -> None:
         """`until(condition, seconds)` is awaited until the view satisfies the condition; it raises TimeoutError."""
         self._client = client
         self._discovery = discovery
         self._view = view
-        self._patcher = patcher
         self._until = until
+        self._writer = ObjectWriter(client=client, discovery=discovery, view=view, patcher=patcher, until=until)
 
     async def run(self, tasks: Sequence[Task], options: Options) -> Performed:
         """Perform tasks of one wave: prunes together, then applies kind by kind, the objects of a kind in parallel.
@@ -169,7 +134,7 @@ class Applier:
         live = self._view.get(key)
         if live is None or HOOK_FINALIZER.encode() not in live.json:
             return
-        resource = await self._resource(key, live.version)
+        resource = await self._writer.resource(key, live.version)
         metadata: Mapping[str, Any] = live.manifest["metadata"]
         for attempt in range(3):
             finalizers = metadata.get("finalizers") or []
@@ -206,22 +171,7 @@ class Applier:
 
         `propagation` is foreground, background or orphan, as sync options and finalizers write it.
         """
-        resource = await self._resource(key, version)
-        policy = propagation.capitalize()
-        try:
-            answer = await self._client.delete(resource, key.name, key.namespace, propagation=policy, uid=uid)
-        except NotFound:
-            self._view.remove(key)
-            return True
-        except ApiError as error:
-            if error.reason == "Conflict":  # another object has the name by now: ours is gone
-                return True
-            raise
-        if answer.get("kind") == "Status":
-            self._view.remove(key)
-            return True
-        self._view.upsert(answer)
-        return False
+        return await self._writer.delete(key, version, uid=uid, propagation=propagation)
 
     async def delete_hooks(self, tasks: Sequence[Task]) -> None:
         """Delete the objects of hooks whose policy says so."""
@@ -270,17 +220,25 @@ class Applier:
         return replace(done, status=ResultCode.PRUNED, message="pruned")
 
     async def _create_namespace(self, task: Task, base: TaskResult, options: Options) -> TaskResult:
+        """Make the destination's namespace. Metadata for it is applied server-side, also to one that is there."""
         name = task.id.key.name
-        metadata: dict[str, Any] = {"name": name}
-        if options.namespace_labels:
-            metadata["labels"] = dict(options.namespace_labels)
-        if options.namespace_annotations:
-            metadata["annotations"] = dict(options.namespace_annotations)
-        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
         done = replace(base, version="v1", status=ResultCode.SYNCED, phase=OperationPhase.SUCCEEDED)
+        managed = options.namespace_labels is not None or options.namespace_annotations is not None
         if options.dry_run:
-            return replace(done, message=f"namespace/{name} created (dry run)")
-        resource = await self._resource(task.id.key, "v1")
+            verb = "serverside-applied" if managed else "created"
+            return replace(done, message=f"namespace/{name} {verb} (dry run)")
+        resource = await self._writer.resource(task.id.key, "v1")
+        metadata: dict[str, Any] = {"name": name}
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+        if managed:
+            if options.namespace_labels:
+                metadata["labels"] = dict(options.namespace_labels)
+            metadata["annotations"] = {**(options.namespace_annotations or {}), SYNC_OPTIONS: "ServerSideApply=true"}
+            answer = await self._client.patch(
+                resource, name, body, content_type=APPLY, force=True, field_manager=FIELD_MANAGER
+            )
+            self._view.upsert(answer)
+            return replace(done, message=f"namespace/{name} serverside-applied")
         try:
             self._view.upsert(await self._client.create(resource, body, field_manager=FIELD_MANAGER))
         except AlreadyExists:
@@ -311,91 +269,15 @@ class Applier:
                 await self._until(lambda: (row := self._view.get(task.id.key)) is None or row.uid != uid, within_s)
             except TimeoutError:
                 raise _HeldError from None
-        return await self._create_or_patch(task.target, manifest, base, options)
+        return await self._write(task.target, manifest, base, options)
 
     async def _apply(self, task: Task, base: TaskResult, options: Options) -> TaskResult:
         assert task.target is not None
-        return await self._create_or_patch(task.target, task.target.manifest, base, options)
+        return await self._write(task.target, task.target.manifest, base, options)
 
-    async def _create_or_patch(
-        self, target: Target, manifest: dict[str, Any], base: TaskResult, options: Options
-    ) -> TaskResult:
-        resource = await self._resource(target.key, target.version)
-        if not resource.namespaced and "namespace" in manifest["metadata"]:
-            # The kind was not served when the target was built, so its scope was not known.
-            manifest = {**manifest, "metadata": {k: v for k, v in manifest["metadata"].items() if k != "namespace"}}
-        validate = effective_option(target.options, options.sync_options, "Validate") != "false"
-        validation = "Strict" if validate else "Ignore"
-        common: dict[str, Any] = {
-            "field_manager": FIELD_MANAGER,
-            "field_validation": validation,
-            "dry_run": options.dry_run,
-        }
-        if effective_option(target.options, options.sync_options, "ServerSideApply") == "true" and not options.dry_run:
-            answer = await self._client.patch(
-                resource,
-                target.key.name,
-                manifest,
-                target.key.namespace,
-                content_type=APPLY,
-                force=True,
-                field_manager=FIELD_MANAGER,
-                field_validation=validation,
-            )
-            return self._applied(base, answer, target, "serverside-applied")
-        live = self._view.get(target.key)
-        seen: Mapping[str, Any] | None = live.manifest if live is not None else None
-        if live is not None and live.version != target.version:
-            # Watched in another version than Git writes: a patch made from that would speak of other fields.
-            try:
-                seen = await self._client.get(resource, target.key.name, target.key.namespace)
-            except NotFound:
-                seen = None
-        for _attempt in range(3):
-            if seen is None:
-                try:
-                    answer = await self._client.create(
-                        resource, self._patcher.to_create(manifest), target.key.namespace, **common
-                    )
-                except AlreadyExists:
-                    seen = await self._client.get(resource, target.key.name, target.key.namespace)
-                    continue
-                return self._applied(base, answer, target, "created", dry_run=options.dry_run)
-            patch = self._patcher.to_patch(manifest, seen)
-            if patch is None:
-                return self._applied(base, seen, target, "unchanged", dry_run=options.dry_run)
-            body, strategic = patch
-            try:
-                answer = await self._client.patch(
-                    resource,
-                    target.key.name,
-                    body,
-                    target.key.namespace,
-                    content_type=STRATEGIC if strategic else MERGE,
-                    **common,
-                )
-            except NotFound:
-                seen = None
-                continue
-            except ApiError as error:
-                if not self._must_replace(error, target, options):
-                    raise
-                await self._recreate(target, seen)
-                seen = None
-                continue
-            verb = "unchanged" if _declared(seen) == _declared(answer) else "configured"
-            return self._applied(base, answer, target, verb, dry_run=options.dry_run)
-        raise StageError("sync", "SyncError", f"{target.key} changes as fast as it is applied; try again")
-
-    def _must_replace(self, error: ApiError, target: Target, options: Options) -> bool:
-        forced = options.force or "Force=true" in target.options
-        return forced and error.reason == "Invalid" and not options.dry_run
-
-    async def _recreate(self, target: Target, seen: Mapping[str, Any]) -> None:
-        """Delete an object that cannot be patched, and wait until it is gone."""
-        uid = str((seen.get("metadata") or {}).get("uid") or "")
-        await self.delete(target.key, target.version, uid=uid, propagation="background")
-        await self._until(lambda: (row := self._view.get(target.key)) is None or row.uid != uid, DELETE_DEADLINE_S)
+    async def _write(self, target: Target, manifest: dict[str, Any], base: TaskResult, options: Options) -> TaskResult:
+        done = await self._writer.write(target, manifest, options)
+        return self._applied(base, done.answer, target, done.verb, dry_run=options.dry_run)
 
     def _applied(
         self,
@@ -415,26 +297,11 @@ class Applier:
             base,
             status=ResultCode.SYNCED,
             phase=OperationPhase.SUCCEEDED if dry_run else OperationPhase.RUNNING,
-            message=f"{kind}/{target.key.name} {verb}{' (dry run)' if dry_run else ''}",
+            message=f"{target.key.kind if verb == 'updated' else kind}/{target.key.name} {verb}{' (dry run)' if dry_run else ''}",
             resource_version=str(metadata.get("resourceVersion") or ""),
             uid=str(metadata.get("uid") or ""),
             images=images_of(target.manifest),
         )
-
-    async def _resource(self, key: ResourceKey, version: str) -> ApiResource:
-        found = await self._discovery.lookup(key.group_kind, version)
-        if found is None:
-            raise StageError("sync", "SyncError", not_served(key))
-        return found
-
-
-def not_served(key: ResourceKey) -> str:
-    """What Argo CD says of a kind the cluster does not know."""
-    group = key.group or "v1"
-    return (
-        f"The Kubernetes API could not find {group}/{key.kind} for requested resource {key.namespace}/{key.name}. "
-        f'Make sure the "{key.kind}" CRD is installed on the destination cluster.'
-    )
 
 
 def defined_kinds(crd: Mapping[str, Any]) -> list[tuple[GroupKind, str]]:
@@ -459,13 +326,6 @@ def images_of(manifest: Mapping[str, Any]) -> tuple[str, ...]:
             if isinstance(container, Mapping) and container.get("image"):
                 found[str(container["image"])] = None
     return tuple(found)
-
-
-def _declared(obj: Mapping[str, Any]) -> dict[str, Any]:
-    """What a patch of ours could have changed; a controller may move version and status at any time."""
-    metadata = obj.get("metadata") or {}
-    kept = {name: metadata.get(name) or None for name in ("labels", "annotations", "finalizers", "ownerReferences")}
-    return {"metadata": kept, **{k: v for k, v in obj.items() if k not in ("metadata", "status")}}
 
 
 def _conditions(row: Live) -> Sequence[Mapping[str, Any]]:
