@@ -17,6 +17,14 @@ else:
     _BoolType = click.ParamType  # not subscriptable before click 8.4
 
 _META = "tiphys.globals"
+_OF_CORE = (
+    "--controller-name",
+    "--redis-compress",
+    "--redis-haproxy-name",
+    "--redis-name",
+    "--repo-server-name",
+    "--server-name",
+)
 _TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 _FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False"))
 
@@ -83,6 +91,16 @@ def global_options() -> list[click.Option]:
         _global("-H", "--header", metavar="NAME:VALUE", multiple=True, help="Header to send; repeatable."),
         _global("--http-retry-max", type=int, metavar="N", help="Retries of requests that got no answer."),
         _global("--logformat", type=click.Choice(["json", "text"]), help="Form of errors. [default: by terminal]"),
+        _global(
+            "--color",
+            type=click.Choice(["auto", "always", "never"]),
+            help="Colours. [default: auto, on a terminal without $NO_COLOR]",
+        ),
+        _global(
+            "--exit-codes",
+            type=click.Choice(["compat", "extended"]),
+            help="Exit codes: Argo CD's, or one for each way to fail. [default: compat]",
+        ),
         _global("--loglevel", metavar="LEVEL", help="debug, info, warn or error."),
         _global_flag(
             "--prompts-enabled", "Ask before deletions on a terminal, the default; --prompts-enabled=false never asks."
@@ -91,6 +109,10 @@ def global_options() -> list[click.Option]:
         _global_flag("--port-forward", "Not supported: use `kubectl port-forward`."),
         _global("--port-forward-namespace", metavar="NAMESPACE", help="Not supported, as --port-forward."),
         _global("--kube-context", metavar="NAME", help="Accepted and ignored: it belongs to --core."),
+        *(
+            click.Option([name], expose_value=False, hidden=True, help="Accepted and ignored: it belongs to --core.")
+            for name in _OF_CORE
+        ),
     ]
 
 
@@ -155,7 +177,7 @@ def _unshadowed(own: Sequence[click.Parameter], *, hidden: bool = True) -> Itera
     taken = {name for param in own for name in param.opts}
     for option in global_options():
         if not taken.intersection(option.opts):
-            option.hidden = hidden
+            option.hidden = hidden or option.hidden
             yield option
 
 

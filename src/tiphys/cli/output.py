@@ -6,6 +6,7 @@ Data goes to stdout and nothing else does. Source: api-ui 5.1.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime, tzinfo
 
@@ -104,6 +105,20 @@ def go_duration(seconds: int) -> str:
     if hours:
         return f"{hours}h{minutes}m{rest}s"
     return f"{minutes}m{rest}s" if minutes else f"{rest}s"
+
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(?:(?:\d+(?:\.\d+)?)(?:ms|s|m|h|d))+")
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+
+
+def parse_duration(text: str) -> float | None:
+    """Seconds of a duration such as `1h30m`, `10m`, `7d`, or of a plain number; None for anything else."""
+    if text.isdecimal():
+        return float(text)
+    if not _DURATION.fullmatch(text):
+        return None
+    return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
 
 
 def seconds_between(start: object, end: object, now: datetime) -> int:

@@ -21,7 +21,7 @@ from tiphys.cli.failure import CommandFailed
 from tiphys.client.api import Api
 from tiphys.client.contexts import ContextFile, Login, own_config_path, read_contexts, write_contexts
 from tiphys.client.errors import ContextError
-from tiphys.client.transport import Endpoint, Transport, header_items
+from tiphys.client.transport import ANSWER_WITHIN_S, Endpoint, Transport, header_items
 from tiphys.runtime.secret import Secret
 
 OWN_CHOSEN = "own-chosen"  # beside the context of `up`: the user's own file was chosen after it was written
@@ -72,9 +72,12 @@ def choose_own(where: Places) -> None:
         (where.local.parent / OWN_CHOSEN).touch(mode=0o600)
 
 
-def open_api(ctx: click.Context) -> Api:
-    """A client of the server in force; closed when the command ends. Raises CommandFailed, ContextError."""
-    api = Api(Transport(endpoint(options_of(ctx), os.environ)))
+def open_api(ctx: click.Context, *, within_s: float = ANSWER_WITHIN_S) -> Api:
+    """A client of the server in force; closed when the command ends. Raises CommandFailed, ContextError.
+
+    A request without a deadline of its own has to be answered `within_s`.
+    """
+    api = Api(Transport(endpoint(options_of(ctx), os.environ), answer_within_s=within_s))
     ctx.call_on_close(api.close)
     return api
 

@@ -5,7 +5,7 @@ Source: api-ui 2.2, 2.3; compat 13.1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tiphys.client.transport import Query, Stream, Transport, segment
@@ -15,6 +15,7 @@ V1 = "/api/v1"
 REFRESH_WITHIN_S = 320.0  # the server gives up after 300 s and says so
 
 Object = dict[str, Any]
+Resource = Mapping[str, Any]  # a live object by `group`, `version`, `kind`, `namespace`, `name`
 
 
 class Api:
@@ -68,13 +69,51 @@ class Api:
         """One account."""
         return self._object("GET", f"{V1}/account/{segment(name)}")
 
+    def create_account_token(self, name: str, *, token_id: str = "", expires_in_s: int = 0) -> Secret:
+        """A new API key of an account; it never expires with 0."""
+        body = {"name": name, "expiresIn": expires_in_s, **({"id": token_id} if token_id else {})}
+        return Secret(str(self._object("POST", f"{V1}/account/{segment(name)}/token", body=body).get("token") or ""))
+
+    def delete_account_token(self, name: str, token_id: str) -> None:
+        """Revoke an API key."""
+        self._object("DELETE", f"{V1}/account/{segment(name)}/token/{segment(token_id)}")
+
+    # Projects
+
+    def list_projects(self) -> list[Object]:
+        """Projects the caller may see."""
+        return _items(self._object("GET", f"{V1}/projects"))
+
+    def get_project(self, name: str) -> Object:
+        """One project."""
+        return self._object("GET", f"{V1}/projects/{segment(name)}")
+
+    def create_project(self, obj: Object, *, upsert: bool = False) -> Object:
+        """Create a project; one that is there already must be equal unless `upsert`."""
+        return self._object("POST", f"{V1}/projects", body={"project": obj, "upsert": upsert})
+
+    def update_project(self, obj: Object) -> Object:
+        """Replace a project; its resourceVersion must be the current one."""
+        name = str((obj.get("metadata") or {}).get("name") or "")
+        return self._object("PUT", f"{V1}/projects/{segment(name)}", body={"project": obj})
+
+    def delete_project(self, name: str) -> None:
+        """Delete a project that no Application is in."""
+        self._object("DELETE", f"{V1}/projects/{segment(name)}")
+
     # Applications
 
     def list_applications(
-        self, *, selector: str = "", projects: Sequence[str] = (), repo: str = "", namespace: str = ""
+        self,
+        *,
+        selector: str = "",
+        projects: Sequence[str] = (),
+        repo: str = "",
+        namespace: str = "",
+        fields: str = "",
     ) -> list[Object]:
-        """Applications the caller may see, sorted by name."""
-        query = _query(selector=selector, projects=list(projects), repo=repo, appNamespace=namespace)
+        """Applications the caller may see, sorted by name; with `fields` only these paths of them."""
+        query = _query(selector=selector, projects=list(projects), repo=repo, appNamespace=namespace, fields=fields)
         return _items(self._object("GET", f"{V1}/applications", query=query))
 
     def get_application(self, name: str, namespace: str = "", *, refresh: str = "", project: str = "") -> Object:
@@ -87,6 +126,18 @@ class Api:
         """Create an Application; one that is there already must be equal unless `upsert`."""
         query = {"upsert": _bool(upsert), "validate": _bool(validate)}
         return self._object("POST", f"{V1}/applications", query=query, body=obj)
+
+    def update_application_spec(self, name: str, namespace: str, spec: Object, *, validate: bool = True) -> Object:
+        """Replace an Application's spec; the spec as it is then."""
+        query = {**_query(appNamespace=namespace), "validate": _bool(validate)}
+        return self._object("PUT", f"{_application(name)}/spec", query=query, body=spec)
+
+    def patch_application(self, name: str, namespace: str, patch: str, patch_type: str) -> Object:
+        """Patch spec, labels, annotations and finalizers; `patch_type` is `merge` or `json`."""
+        body = {"name": name, "patch": patch, "patchType": patch_type}
+        if namespace:
+            body["appNamespace"] = namespace
+        return self._object("PATCH", _application(name), query=_query(appNamespace=namespace), body=body)
 
     def delete_application(
         self, name: str, namespace: str = "", *, cascade: bool | None = None, propagation: str = ""
@@ -122,11 +173,76 @@ class Api:
         query = _query(appNamespace=namespace)
         return _items(self._object("GET", f"{_application(name)}/managed-resources", query=query))
 
+    def manifests(
+        self,
+        name: str,
+        namespace: str = "",
+        *,
+        revision: str = "",
+        revisions: Sequence[str] = (),
+        source_positions: Sequence[int] = (),
+    ) -> list[str]:
+        """What Git declares at a revision: a JSON text for each object."""
+        query = _query(
+            appNamespace=namespace,
+            revision=revision,
+            revisions=list(revisions),
+            sourcePositions=[str(position) for position in source_positions],
+        )
+        answer = self._object("GET", f"{_application(name)}/manifests", query=query, timeout_s=REFRESH_WITHIN_S)
+        return [str(text) for text in answer.get("manifests") or ()]
+
+    def get_resource(self, name: str, namespace: str, resource: Resource) -> str:
+        """A live object as JSON text; values of Secrets are masked."""
+        query = _query(appNamespace=namespace, **_reference(resource))
+        return str(self._object("GET", f"{_application(name)}/resource", query=query).get("manifest") or "null")
+
+    def patch_resource(self, name: str, namespace: str, resource: Resource, patch: str, patch_type: str) -> str:
+        """Patch a live object; it as JSON text. `patch_type` is a Kubernetes patch media type."""
+        query = _query(appNamespace=namespace, patchType=patch_type, **_reference(resource))
+        path = f"{_application(name)}/resource"
+        return str(self._object("POST", path, query=query, body=patch).get("manifest") or "null")
+
+    def delete_resource(
+        self, name: str, namespace: str, resource: Resource, *, force: bool = False, orphan: bool = False
+    ) -> None:
+        """Delete a live object: at once with `force`, without what it owns with `orphan`."""
+        query = _query(appNamespace=namespace, **_reference(resource))
+        query = {**query, "force": _bool(force), "orphan": _bool(orphan)}
+        self._object("DELETE", f"{_application(name)}/resource", query=query)
+
+    def list_resource_actions(self, name: str, namespace: str, resource: Resource) -> list[Object]:
+        """Actions of a live object: `name`, `disabled`, `displayName`."""
+        query = _query(appNamespace=namespace, **_reference(resource))
+        answer = self._object("GET", f"{_application(name)}/resource/actions", query=query)
+        return [item for item in answer.get("actions") or () if isinstance(item, dict)]
+
+    def run_resource_action(self, name: str, namespace: str, resource: Resource, action: str) -> None:
+        """Run an action on a live object."""
+        body = {**_reference(resource), "name": name, "action": action}
+        if namespace:
+            body["appNamespace"] = namespace
+        query = _query(appNamespace=namespace)
+        self._object("POST", f"{_application(name)}/resource/actions/v2", query=query, body=body)
+
+    def logs(self, name: str, namespace: str, query: Query) -> Stream:
+        """Log entries: `{"content", "timeStampStr", "podName", "last"}`."""
+        return self.transport.stream(
+            f"{_application(name)}/logs", query={**_query(appNamespace=namespace), **query} or None
+        )
+
     def watch_application(self, name: str, namespace: str = "") -> Stream:
         """The Application as it is, then its changes: `{"type": ..., "application": ...}`."""
         return self.transport.stream(
             f"{V1}/stream/applications", query=_query(name=name, appNamespace=namespace) or None
         )
+
+    def watch_applications(
+        self, *, selector: str = "", projects: Sequence[str] = (), repo: str = "", namespace: str = ""
+    ) -> Stream:
+        """All Applications asked for as they are, then their changes."""
+        query = _query(selector=selector, projects=list(projects), repo=repo, appNamespace=namespace)
+        return self.transport.stream(f"{V1}/stream/applications", query=query or None)
 
     def _object(
         self,
@@ -137,11 +253,19 @@ class Api:
         body: object = None,
         timeout_s: float | None = None,
     ) -> Object:
-        if timeout_s is None:
-            answer = self.transport.request(method, path, query=query, body=body)
-        else:
-            answer = self.transport.request(method, path, query=query, body=body, timeout_s=timeout_s)
+        answer = self.transport.request(method, path, query=query, body=body, timeout_s=timeout_s)
         return answer if isinstance(answer, dict) else {}
+
+
+def _reference(resource: Resource) -> dict[str, str]:
+    keys = {
+        "group": "group",
+        "version": "version",
+        "kind": "kind",
+        "namespace": "namespace",
+        "resourceName": "name",
+    }
+    return {key: str(resource.get(field) or "") for key, field in keys.items()}
 
 
 def _application(name: str) -> str:

@@ -44,6 +44,7 @@ class ApiFailure(Exception):
         super().__init__(f"rpc error: code = {name} desc = {message}")
         self.code = code
         self.message = message
+        self.path = ""  # of the request, where there was one
 
 
 class Unreachable(ApiFailure):

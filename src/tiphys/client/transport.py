@@ -70,8 +70,9 @@ class Endpoint:
 class Transport:
     """Sends requests to one endpoint. Not for several threads at once."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, *, answer_within_s: float = ANSWER_WITHIN_S) -> None:
         self.endpoint = endpoint
+        self._answer_within_s = answer_within_s
         self._kept: http.client.HTTPConnection | None = None
 
     def close(self) -> None:
@@ -87,13 +88,14 @@ class Transport:
         *,
         query: Query | None = None,
         body: object = None,
-        timeout_s: float = ANSWER_WITHIN_S,
+        timeout_s: float | None = None,
     ) -> Any:
         """The answer's JSON value. Raises ApiFailure, or Unreachable when no answer came.
 
         A request that got no answer is sent again only when that cannot do anything twice: a GET, or one whose
         connection was refused.
         """
+        timeout_s = self._answer_within_s if timeout_s is None else timeout_s
         payload = b"" if body is None else orjson.dumps(body)
         attempts = max(0, self.endpoint.retries) + 1
         while True:
@@ -115,7 +117,11 @@ class Transport:
                 continue
             if answer.will_close:
                 self.close()
-            return _read_answer(answer, data)
+            try:
+                return _read_answer(answer, data)
+            except ApiFailure as error:
+                error.path = path
+                raise
 
     def stream(self, path: str, *, query: Query | None = None) -> Stream:
         """Open a stream of JSON lines. Raises ApiFailure."""
@@ -130,8 +136,9 @@ class Transport:
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise self._unreachable(error) from error
-        except ApiFailure:
+        except ApiFailure as error:
             connection.close()
+            error.path = path
             raise
         return Stream(connection, answer)
 

@@ -1,7 +1,7 @@
 """Options that describe an Application's source, destination and sync policy, and what they make of a spec.
 
-Source: api-ui Appendix B "SRC"; compat 1.2-1.8.
-Differs: no options of the source hydrator, which nothing here acts on.
+Source: api-ui Appendix B "SRC"; compat 1.2-1.8. Options set the fields they stand for; whether the engine acts on a field is
+for the server to say.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ _HELM = {
 _KUSTOMIZE = {
     "nameprefix": ("namePrefix", str),
     "namesuffix": ("nameSuffix", str),
-    "kustomize_image": ("images", list),
     "kustomize_version": ("version", str),
     "kustomize_namespace": ("namespace", str),
     "kustomize_kube_version": ("kubeVersion", str),
@@ -126,6 +125,7 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
     _switch("--directory-recurse", "Read folders below the path too."),
     _text("--directory-include", "Glob of files to read."),
     _text("--directory-exclude", "Glob of files to leave out."),
+    _switch("--directory-disable-extension-filter", "Read files of any extension."),
     _many("--jsonnet-tla-str", "Jsonnet top-level argument", metavar="NAME=VALUE"),
     _many("--jsonnet-tla-code", "The same as code", metavar="NAME=CODE"),
     _many("--jsonnet-ext-var-str", "Jsonnet external variable", metavar="NAME=VALUE"),
@@ -133,6 +133,13 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
     _many("--jsonnet-libs", "Jsonnet library folder"),
     _text("--config-management-plugin", "Name of the config management plugin."),
     _many("--plugin-env", "Variable for the plugin", metavar="NAME=VALUE"),
+    _text("--dry-source-repo", "Source hydrator: repository of the dry manifests."),
+    _text("--dry-source-revision", "Source hydrator: revision of the dry manifests."),
+    _text("--dry-source-path", "Source hydrator: folder of the dry manifests."),
+    _text("--sync-source-branch", "Source hydrator: branch to sync from."),
+    _text("--sync-source-path", "Source hydrator: folder to sync from."),
+    _text("--hydrate-to-branch", "Source hydrator: branch to push hydrated manifests to."),
+    click.option("--env", hidden=True, help="Accepted; it means nothing any more."),
 )
 
 
@@ -143,8 +150,8 @@ def source_options(function: Any) -> Any:
     return function
 
 
-def set_spec(spec: Spec, given: Given) -> None:
-    """Put what was given into a spec. Raises CommandFailed."""
+def set_spec(spec: Spec, given: Given, *, position: int = 0) -> None:
+    """Put what was given into a spec; into which of several sources says `position`, from 1. Raises CommandFailed."""
     if given["project"] is not None:
         spec["project"] = given["project"]
     destination = spec.setdefault("destination", {})
@@ -154,14 +161,55 @@ def set_spec(spec: Spec, given: Given) -> None:
     if given["revision_history_limit"] is not None:
         spec["revisionHistoryLimit"] = given["revision_history_limit"]
     _set_policy(spec, given)
+    _set_hydrator(spec, given)
     if spec.get("sources"):
-        return  # which of them is meant cannot be told
-    source = spec.setdefault("source", {})
+        if position:
+            set_source(spec["sources"][position - 1], given)
+    elif not spec.get("sourceHydrator"):
+        set_source(spec.setdefault("source", {}), given)
+
+
+def set_source(source: Spec, given: Given) -> None:
+    """Put what was given into one source. Raises CommandFailed."""
     _fill(source, _SOURCE, given)
     _set_helm(source, given)
     _set_kustomize(source, given)
     _set_directory(source, given)
     _set_plugin(source, given)
+
+
+def names_source(given: Given) -> bool:
+    """Whether anything was given that belongs to one of several sources."""
+    probe: Spec = {}
+    set_source(probe, given)
+    return bool(probe)
+
+
+def source_at(spec: Spec, position: int | None, name: str | None, *, needed: bool) -> int:
+    """Position, from 1, of the source that is meant; 0 without several sources, or when none is needed.
+
+    Raises CommandFailed when it cannot be told which.
+    """
+    several = spec.get("sources") or []
+    if name:
+        found = [index for index, source in enumerate(several, 1) if source.get("name") == name]
+        if not found:
+            raise CommandFailed(f"Source name '{name}' not found")
+        return found[0]
+    if not several:
+        if position is not None and position > 1:
+            raise CommandFailed("source position should be less than the number of sources in the application")
+        return 0
+    if position is None and not needed:
+        return 0
+    if position is None or position <= 0:
+        raise CommandFailed(
+            "source position should be specified and must be greater than 0 for applications with multiple sources",
+            hint=f"Give --source-position 1 to {len(several)}.",
+        )
+    if position > len(several):
+        raise CommandFailed("source position should be less than the number of sources in the application")
+    return position
 
 
 def pairs(texts: tuple[str, ...], option: str) -> list[tuple[str, str]]:
@@ -209,6 +257,9 @@ def _set_helm(source: Spec, given: Given) -> None:
 def _set_kustomize(source: Spec, given: Given) -> None:
     block = dict(source.get("kustomize") or {})
     _fill(block, _KUSTOMIZE, given)
+    for image in given["kustomize_image"]:
+        kept = [item for item in block.get("images") or () if image_name(item) != image_name(image)]
+        block["images"] = [*kept, image]
     for name, count in pairs(given["kustomize_replica"], "--kustomize-replica"):
         if not count.isdecimal():
             raise CommandFailed(f"--kustomize-replica: {count!r} is no number")
@@ -225,7 +276,12 @@ def _set_kustomize(source: Spec, given: Given) -> None:
 
 def _set_directory(source: Spec, given: Given) -> None:
     block = dict(source.get("directory") or {})
-    names = {"directory_recurse": "recurse", "directory_include": "include", "directory_exclude": "exclude"}
+    names = {
+        "directory_recurse": "recurse",
+        "directory_include": "include",
+        "directory_exclude": "exclude",
+        "directory_disable_extension_filter": "disableExtensionFilter",
+    }
     for option, key in names.items():
         if given[option] is not None:
             block[key] = given[option]
@@ -251,6 +307,21 @@ def _set_plugin(source: Spec, given: Given) -> None:
     for name, value in pairs(given["plugin_env"], "--plugin-env"):
         _replace(block.setdefault("env", []), {"name": name, "value": value})
     _put(source, "plugin", block)
+
+
+def _set_hydrator(spec: Spec, given: Given) -> None:
+    block = dict(spec.get("sourceHydrator") or {})
+    for option, part, key in (
+        ("dry_source_repo", "drySource", "repoURL"),
+        ("dry_source_revision", "drySource", "targetRevision"),
+        ("dry_source_path", "drySource", "path"),
+        ("sync_source_branch", "syncSource", "targetBranch"),
+        ("sync_source_path", "syncSource", "path"),
+        ("hydrate_to_branch", "hydrateTo", "targetBranch"),
+    ):
+        if given[option] is not None:
+            block[part] = {**(block.get(part) or {}), key: given[option]}
+    _put(spec, "sourceHydrator", block)
 
 
 def _set_policy(spec: Spec, given: Given) -> None:
@@ -309,6 +380,16 @@ def _set_retry(policy: Spec, given: Given) -> None:
     if given["sync_retry_refresh"] is not None and retry:
         retry["refresh"] = given["sync_retry_refresh"]
     _put(policy, "retry", retry)
+
+
+def image_name(image: str) -> str:
+    """What an image override is about: `name=new` renames, otherwise the image without tag and digest."""
+    name, equals, _ = image.partition("=")
+    if equals:
+        return name
+    name = image.split("@", 1)[0]
+    before, colon, tag = name.rpartition(":")
+    return before if colon and "/" not in tag else name
 
 
 def _replace(items: list[Spec], item: Spec) -> None:
