@@ -313,6 +313,15 @@ KEYS: tuple[Key, ...] = (
     ),
     Key(
         PARAMS_CM,
+        "server.rollback.hold",
+        "bool",
+        True,
+        "A rollback of an Application with automated sync holds it there; false refuses such rollbacks, as Argo CD does.",
+        "own",
+        attribute="rollback_holds",
+    ),
+    Key(
+        PARAMS_CM,
         "server.sync.replace.allowed",
         "bool",
         True,

@@ -108,6 +108,7 @@ class Settings:
     password_pattern: str = "^.{8,32}$"  # noqa: S105 - a pattern
     fine_grained_rbac: bool = True
     rollback_enforced: bool = False
+    rollback_holds: bool = True
     replace_allowed: bool = True
     server_insecure: bool = False
     rbac_default_role: str = ""
