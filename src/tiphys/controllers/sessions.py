@@ -41,7 +41,7 @@ class ClusterSessions:
         connect: Callable[[Cluster], ClusterSession | None],
         clock: Clock,
         log: Logger = SILENT,
-        idle_s: float = IDLE_S,
+        idle_s: float | None = None,
     ) -> None:
         """`connect` builds a session, without talking to anybody; None when the cluster is the engine's own. It raises
         ClusterConfigError."""
@@ -50,7 +50,7 @@ class ClusterSessions:
         self._connect = connect
         self._clock = clock
         self._log = log
-        self._idle_s = idle_s
+        self._idle_s = IDLE_S if idle_s is None else idle_s
         self._sessions: dict[str, ClusterSession] = {}
         self._unusable: dict[str, Connection] = {}
         self._broken: dict[str, tuple[float, str]] = {}  # until when not to try again, and why

@@ -118,6 +118,8 @@ class Discovery:
         self._fetched_at = 0.0
         self._stale = False
         self._lock = asyncio.Lock()
+        self._attempts = 0
+        self._failure: ApiError | ClusterUnreachable | None = None  # of the last attempt
 
     async def catalogue(self) -> Catalogue:
         """What the server serves, at most ten minutes old. Raises ApiError, ClusterUnreachable."""
@@ -127,13 +129,22 @@ class Discovery:
         return await self.refresh()
 
     async def refresh(self) -> Catalogue:
-        """Ask the server now; several callers at once share one answer."""
-        before = self._catalogue
+        """Ask the server now; several callers at once share one answer, and one failure to get it."""
+        attempts = self._attempts
         async with self._lock:
-            if self._catalogue is not before and self._catalogue is not None:
-                return self._catalogue
-            self._stale = False
-            catalogue = await fetch_catalogue(self._client)
+            if self._attempts != attempts:
+                if self._failure is not None:
+                    raise self._failure
+                if self._catalogue is not None:
+                    return self._catalogue
+            self._stale, self._failure = False, None  # what changes while we ask makes it stale again
+            try:
+                catalogue = await fetch_catalogue(self._client)
+            except (ApiError, ClusterUnreachable) as error:
+                self._stale, self._failure = True, error
+                raise
+            finally:
+                self._attempts += 1
             self._catalogue, self._fetched_at, self._version = catalogue, self._clock.monotonic(), None
             return catalogue
 

@@ -18,6 +18,7 @@ from tiphys.controllers.controlplane import ControlPlane
 from tiphys.controllers.leadership import LEASE, Leadership, refuse_beside_argocd
 from tiphys.controllers.measures import build_metrics
 from tiphys.controllers.repositories import RepositoryWatch
+from tiphys.controllers.sessions import ClusterSessions
 from tiphys.engine.source.git import GitRepositories
 from tiphys.kube.client import KubeClient
 from tiphys.kube.lease import LeaseLock
@@ -50,6 +51,7 @@ class Engine:
     ledger: Ledger
     supervisor: Supervisor
     client: KubeClient
+    clusters: ClusterSessions
 
 
 def build_engine(
@@ -171,4 +173,4 @@ def build_engine(
         [Service("announce", announce)],
     ]
     supervisor = Supervisor(groups, on_event=lambda event, name: log.debug("service", event=event, name=name))
-    return Engine(plane, controller, git, ledger, supervisor, client)
+    return Engine(plane, controller, git, ledger, supervisor, client, clusters.sessions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
@@ -15,7 +16,7 @@ import pytest_asyncio
 from tests.unit.controllers.conftest import AUTOMATED, NAMESPACES, Bench, cluster, config_map
 
 from tiphys.apimachinery.apierrors import NotFound
-from tiphys.controllers.controlplane import CONFIG_MAPS, SECRETS
+from tiphys.controllers.controlplane import APPLICATIONS, CONFIG_MAPS, SECRETS
 from tiphys.kube.client import MERGE, KubeClient
 from tiphys.wiring import Engine
 
@@ -49,19 +50,19 @@ class Elsewhere:
             return None
         return dict(found)
 
-    def secret(self, name: str = "other", *, token: str = "", **data: str) -> dict[str, Any]:
+    def secret(self, called: str = "other", *, token: str = "", **data: str) -> dict[str, Any]:
         """The cluster Secret that makes the engine know this cluster."""
         ca = self.client.transport.config.tls.ca or b""
         config = {
             "bearerToken": token or self.token,
             "tlsClientConfig": {"insecure": False, "caData": base64.b64encode(ca).decode()},
         }
-        values = {"name": name, "server": self.server, "config": json.dumps(config), **data}
+        values = {"name": called, "server": self.server, "config": json.dumps(config), **data}
         return {
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": {
-                "name": f"cluster-{name}",
+                "name": f"cluster-{called}",
                 "namespace": "argocd",
                 "labels": {"argocd.argoproj.io/secret-type": "cluster"},
             },
@@ -124,3 +125,155 @@ async def test_an_application_is_deployed_to_the_cluster_that_has_its_name(
         return await far.config_map("cm", "far") == {"a": "1"}
 
     await bench.until(reverted, "the drift is reverted")
+
+
+def condition(app: dict[str, Any], kind: str = "ComparisonError") -> str:
+    """The message of the Application's condition; empty when it has none."""
+    found = [c["message"] for c in app["status"].get("conditions") or [] if c["type"] == kind]
+    return found[0] if found else ""
+
+
+async def test_a_cluster_that_goes_makes_its_applications_unknown_and_they_say_why(
+    bench: Bench, far: Elsewhere, engine: Engine
+) -> None:
+    await known(bench, far)
+    await deploy(bench, {"server": far.server})
+    await bench.until_status(sync="Synced")
+    await far.stop()
+    app = await bench.until_status(sync="Unknown", health="Unknown")
+    assert condition(app).startswith(f"cluster {far.server} is not reachable: ")
+    assert app["status"]["resources"], "what is known of its resources is kept"
+
+
+async def test_a_wrong_token_is_told_and_a_right_one_helps_without_a_restart(
+    bench: Bench, far: Elsewhere, engine: Engine
+) -> None:
+    await known(bench, far, token="wrong")
+    await deploy(bench, {"server": far.server})
+    app = await bench.until_status(sync="Unknown")
+    assert condition(app) == f"cluster {far.server} answered: Unauthorized"
+    body = {"data": far.secret(f"{bench.name}-far")["data"]}
+    await bench.client.patch(
+        SECRETS, f"cluster-{bench.name}-far", body, "argocd", content_type=MERGE, field_manager="test"
+    )
+    app = await bench.until_status(sync="Synced")
+    assert condition(app) == ""
+    assert await far.config_map("cm", "far") == {"a": "1"}
+
+
+async def test_a_cluster_whose_secret_goes_is_unknown_to_its_applications(
+    bench: Bench, far: Elsewhere, engine: Engine
+) -> None:
+    await known(bench, far)
+    await deploy(bench, {"server": far.server})
+    await bench.until_status(sync="Synced")
+    await bench.client.delete(SECRETS, f"cluster-{bench.name}-far", "argocd")
+    app = await bench.until_status(sync="Unknown", condition=["InvalidSpecError"])
+    assert condition(app, "InvalidSpecError") == f'cluster "{far.server}" not found'
+    assert await far.config_map("cm", "far") == {"a": "1"}
+    sessions = engine.clusters
+    assert far.server not in [session.server for session in sessions.open_sessions()]
+
+
+async def test_an_application_of_an_unknown_cluster_is_let_go_and_nothing_is_deleted(
+    bench: Bench, far: Elsewhere, engine: Engine
+) -> None:
+    await known(bench, far)
+    await deploy(bench, {"server": far.server})
+    await bench.until_status(sync="Synced")
+    await bench.client.delete(SECRETS, f"cluster-{bench.name}-far", "argocd")
+    await bench.until_status(condition=["InvalidSpecError"])
+    await bench.patch({"metadata": {"finalizers": ["resources-finalizer.argocd.argoproj.io"]}})
+    await bench.client.delete(APPLICATIONS, bench.name, "argocd")
+    await bench.until(lambda: gone(bench), "the Application is gone")
+    assert await far.config_map("cm", "far") == {"a": "1"}
+
+
+async def test_a_deletion_waits_for_a_cluster_that_is_away_and_says_so(
+    bench: Bench, far: Elsewhere, engine: Engine
+) -> None:
+    await known(bench, far)
+    await deploy(bench, {"server": far.server})
+    await bench.patch({"metadata": {"finalizers": ["resources-finalizer.argocd.argoproj.io"]}})
+    await bench.until_status(sync="Synced")
+    await far.stop()
+    await bench.until_status(sync="Unknown")
+    await bench.client.delete(APPLICATIONS, bench.name, "argocd")
+
+    async def said() -> bool:
+        return condition(await bench.app(), "DeletionError").startswith(f"cluster {far.server} is not reachable")
+
+    await bench.until(said, "the Application says what its deletion waits for")
+
+
+async def test_names_that_no_or_several_clusters_have_are_refused(
+    bench: Bench, far: Elsewhere, engine: Engine
+) -> None:
+    await deploy(bench, {"name": "nobody"})
+    app = await bench.until_status(sync="Unknown", condition=["InvalidSpecError"])
+    assert condition(app, "InvalidSpecError") == "there are no clusters with this name: nobody"
+    await known(bench, far, name="twice")
+    other = far.secret(f"{bench.name}-b", name="twice", server="https://127.0.0.1:1")
+    await bench.client.create(SECRETS, other, "argocd", field_manager="test")
+    await bench.patch({"spec": {"destination": {"name": "twice"}}})
+
+    async def said() -> bool:
+        text = condition(await bench.app(), "InvalidSpecError")
+        return text.startswith("there are 2 clusters with the same name: [https://127.0.0.1:")
+
+    await bench.until(said, "the name is refused")
+
+
+async def test_a_session_that_nobody_uses_ends_and_holds_nothing(
+    alone: Bench, far: Elsewhere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tiphys.controllers.sessions.IDLE_S", 0.1)
+    async with alone.engine() as engine:
+        sessions = engine.clusters
+        await known(alone, far)
+        await deploy(alone, {"server": far.server})
+        await alone.until_status(sync="Synced")
+        session = await sessions(far.server)
+        assert len(session.index) > 0
+        home = {"server": "https://kubernetes.default.svc", "namespace": alone.namespace}
+        await alone.patch({"spec": {"destination": home}})
+        await alone.until_status(sync="Synced")
+        await alone.until(lambda: session.ended.is_set() and len(session.index) == 0, "the session ends")
+        assert session not in sessions.open_sessions()
+
+
+async def test_a_dead_cluster_does_not_keep_the_others_waiting_at_a_start(alone: Bench, tmp_path: Path) -> None:
+    """A port where connections are accepted and nothing is ever answered, and twenty Applications that want it."""
+    silent = await asyncio.start_server(lambda _r, _w: asyncio.sleep(600), "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    async with silent:
+        alone.repo.commit({"apps/cm.yaml": config_map("cm")})
+        async with alone.engine():
+            pass  # makes the namespace and its definitions
+        dead = {"name": "dead", "server": f"https://127.0.0.1:{port}", "config": '{"bearerToken": "t"}'}
+        await alone.client.create(
+            SECRETS,
+            {
+                "metadata": {
+                    "name": "dead",
+                    "namespace": "argocd",
+                    "labels": {"argocd.argoproj.io/secret-type": "cluster"},
+                },
+                "data": {key: base64.b64encode(value.encode()).decode() for key, value in dead.items()},
+            },
+            "argocd",
+            field_manager="test",
+        )
+        for number in range(20):
+            alone.name = f"a-dead-{number}"
+            await alone.create(destination={"name": "dead", "namespace": "default"}, syncPolicy=AUTOMATED)
+        alone.name = "alive"
+        await alone.create(syncPolicy=AUTOMATED)
+        started = asyncio.get_running_loop().time()
+        async with alone.engine():
+            await alone.until_status(sync="Synced", health="Healthy")
+            assert asyncio.get_running_loop().time() - started < 8
+
+
+async def gone(bench: Bench) -> bool:
+    return not await bench.app()

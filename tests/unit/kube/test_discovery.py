@@ -189,3 +189,19 @@ async def test_a_stale_group_keeps_what_is_known_and_cannot_tell_the_rest() -> N
         assert await discovery.lookup(GroupKind("metrics.k8s.io", "PodMetrics")) is not None
         with pytest.raises(DiscoveryError, match="stale"):
             await discovery.lookup(GroupKind("metrics.k8s.io", "NodeMetrics"))
+
+
+async def test_those_who_wait_for_an_answer_share_the_failure_to_get_it() -> None:
+    asked = 0
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(0.01)
+        return failure(401, "Unauthorized")
+
+    async with cluster(answer) as (client, _):
+        discovery = Discovery(client, clock=VirtualClock())
+        found = await asyncio.gather(*(discovery.catalogue() for _ in range(20)), return_exceptions=True)
+        assert {type(one).__name__ for one in found} == {"Unauthorized"}
+        assert asked == 2  # /api and /apis
