@@ -6,19 +6,38 @@ import base64
 import os
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 
 @contextmanager
-def serve_git(root: Path, *, port: int = 0, user: str = "", password: str = "") -> Iterator[int]:
-    """Serve the bare repositories below `root`, with a password if one is given; the port."""
+def serve_git(
+    root: Path,
+    *,
+    port: int = 0,
+    user: str = "",
+    password: str = "",
+    redirect: Mapping[str, str] | None = None,
+    requests: list[str] | None = None,
+) -> Iterator[int]:
+    """Serve the bare repositories below `root`, with a password if one is given; the port.
+
+    `redirect` sends paths that begin with a key on to its value; `requests` gets the path of each request.
+    """
     wanted = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode() if password else ""
 
     class Handler(BaseHTTPRequestHandler):
         def _serve(self) -> None:
+            if requests is not None:
+                requests.append(self.path)
+            for old, new in (redirect or {}).items():
+                if self.path.startswith(old):
+                    self.send_response(302)
+                    self.send_header("Location", new + self.path.removeprefix(old))
+                    self.end_headers()
+                    return
             if wanted and self.headers.get("Authorization") != wanted:
                 self.send_response(401)
                 self.send_header("WWW-Authenticate", 'Basic realm="git"')

@@ -11,24 +11,27 @@ import hashlib
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+from tiphys.engine.source.access import GitCredentials
 from tiphys.engine.source.fileevents import FileEvents, system_file_events
 from tiphys.engine.source.mirrors import Mirror, RunProgram
 from tiphys.engine.source.notify import watch_refs
 from tiphys.engine.source.resolve import FULL_SHA, check_expression, find_commit, tags_by_commit, unknown_revision
 from tiphys.engine.source.tree import GitTree, TreeObjects
-from tiphys.engine.source.urls import GitCredentials, RepositoryUrl, parse_repository_url
+from tiphys.engine.source.urls import RepositoryUrl, parse_repository_url
 from tiphys.engine.states import Snapshot, StageError
 from tiphys.runtime.clock import Clock
+from tiphys.runtime.files import remove_tree
 from tiphys.runtime.process import run_program
 
 FETCH_TIMEOUT_S = 300.0  # a first fetch of a large repository takes minutes
 # Trees kept open: many applications read the same commit in a row.
 KEPT_TREES = 256
+KEPT_URLS = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,8 @@ class GitRepositories:
         self._fetch_timeout_s = fetch_timeout_s
         self._file_events = file_events
         self._mirrors: dict[str, Mirror] = {}
-        self._by_url: dict[tuple[str, GitCredentials | None], Mirror] = {}  # as written, so that it is parsed once
+        # By what is asked for, as written, so that it is parsed once.
+        self._by_url: dict[tuple[str, GitCredentials | None], tuple[Mirror, GitCredentials | None]] = {}
         self._trees: OrderedDict[tuple[str, str], GitTree] = OrderedDict()
         self._tags: dict[str, tuple[int, dict[str, list[str]]]] = {}
 
@@ -116,9 +120,12 @@ class GitRepositories:
         mirror = self._mirror(url, credentials)
         full = await self.revision(url, sha, credentials=credentials)
         repository = await mirror.repository()
-        known = self._tags.get(mirror.url.key)
+        known = self._tags.get(mirror.folder.name)
         if known is None or known[0] != mirror.fetched:
-            known = self._tags[mirror.url.key] = (mirror.fetched, await asyncio.to_thread(tags_by_commit, repository))
+            known = self._tags[mirror.folder.name] = (
+                mirror.fetched,
+                await asyncio.to_thread(tags_by_commit, repository),
+            )
         return await asyncio.to_thread(_commit_info, repository, full, tuple(known[1].get(full, ())))
 
     async def changed(
@@ -144,24 +151,38 @@ class GitRepositories:
         await watch_refs(local, callback, clock=self._clock, ready=ready, events=self._file_events)
 
     def _mirror(self, url: str, credentials: GitCredentials | None) -> Mirror:
-        mirror = self._by_url.get((url, credentials))
-        if mirror is not None:
-            return mirror
-        parsed = parse_repository_url(url, allow_file=self._allow_file_urls)
-        name = _mirror_name(parsed, credentials)
+        known = self._by_url.get((url, credentials))
+        if known is None:
+            parsed = parse_repository_url(url, allow_file=self._allow_file_urls)
+            if len(self._by_url) >= KEPT_URLS:
+                self._by_url.clear()  # credentials that were replaced are not kept for ever
+            known = self._by_url[url, credentials] = self._made(parsed, _effective(parsed, credentials))
+        mirror, effective = known
+        mirror.credentials = effective
+        return mirror
+
+    def _made(self, url: RepositoryUrl, credentials: GitCredentials | None) -> tuple[Mirror, GitCredentials | None]:
+        name = _mirror_name(url, credentials)
         mirror = self._mirrors.get(name)
         if mirror is None:
             mirror = self._mirrors[name] = Mirror(
-                parsed,
+                url,
                 self._root / name,
+                private=self._private(),
                 credentials=credentials,
                 run_program=self._run_process,
                 git=self._git,
                 env=self._env,
                 fetch_timeout_s=self._fetch_timeout_s,
             )
-        self._by_url[url, credentials] = mirror
-        return mirror
+        return mirror, credentials
+
+    def _private(self) -> Path:
+        """Where keys lie while git runs; emptied once, of what a killed engine left."""
+        folder = self._root / "private"
+        if not self._mirrors:
+            remove_tree(folder)
+        return folder
 
     async def _find(self, mirror: Mirror, expression: str) -> str | None:
         """`find_commit`, remembered until the refs may have moved."""
@@ -187,13 +208,20 @@ class GitRepositories:
         return tree
 
 
+def _effective(url: RepositoryUrl, credentials: GitCredentials | None) -> GitCredentials | None:
+    """Those of the Secret, else those in the URL, on the way the Secret says."""
+    own = url.credentials
+    if own is None or (credentials is not None and credentials.given):
+        return credentials
+    return own if credentials is None else replace(own, connection=credentials.connection)
+
+
 def _mirror_name(url: RepositoryUrl, credentials: GitCredentials | None) -> str:
     """Folder of a mirror. Whoever fetches with other credentials gets another mirror, so none reads what it may not."""
     digest = hashlib.sha256(url.key.encode())
-    for given in (credentials, url.credentials):
-        if given is not None and given.given:
-            parts = (given.username, given.password.reveal(), given.bearer_token.reveal())
-            digest.update(b"\0" + hashlib.sha256("\0".join(parts).encode()).digest())
+    fingerprint = credentials.fingerprint() if credentials is not None else b""
+    if fingerprint:
+        digest.update(b"\0" + fingerprint)
     return digest.hexdigest()[:40]
 
 

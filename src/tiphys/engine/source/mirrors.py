@@ -7,8 +7,6 @@ git packs it now and then; objects that no ref leads to any more are kept for tw
 from __future__ import annotations
 
 import asyncio
-import base64
-import re
 import shutil
 import threading
 from collections.abc import Awaitable, Mapping
@@ -18,13 +16,15 @@ from typing import Any, Protocol
 import pygit2
 import pygit2.enums
 
+from tiphys.engine.source.access import GitCredentials
+from tiphys.engine.source.environment import git_environment, sends_header
+from tiphys.engine.source.failures import DAMAGED, NO_HEAD, REDIRECTED, fetch_failed
 from tiphys.engine.source.resolve import HEAD_REF
 from tiphys.engine.source.tree import TreeObjects
-from tiphys.engine.source.urls import GitCredentials, RepositoryUrl
+from tiphys.engine.source.urls import RepositoryUrl
 from tiphys.engine.states import StageError
 from tiphys.runtime.backoff import Backoff
 from tiphys.runtime.process import Completed, ProcessError, ProcessTimeoutError
-from tiphys.runtime.redact import redact_text
 
 GIT_OUTPUT_LIMIT_BYTES = 1024 * 1024
 # Small fetches leave loose objects; git decides by itself whether there are enough to pack.
@@ -34,40 +34,6 @@ PACK_TIMEOUT_S = 600.0
 _RETRY = Backoff(initial_s=5.0, factor=2.0, max_s=180.0)
 _BRANCHES_AND_TAGS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 _HEAD = f"+HEAD:{HEAD_REF}"
-_NO_HEAD = re.compile(r"couldn't find remote ref head", re.IGNORECASE)
-_DAMAGED = re.compile(
-    r"not a git repository: '|bad object|unable to read (sha1|tree|commit)|is corrupt|loose object .* is empty|"
-    r"did not send all necessary objects|object file .* is empty",
-    re.IGNORECASE,
-)
-# (what git says, what it means to the reader); the first that matches is told.
-_CAUSES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern, re.IGNORECASE), meaning)
-    for pattern, meaning in (
-        (r"could not resolve host", "its host name is not known to DNS; check repoURL"),
-        (
-            r"terminal prompts disabled|authentication failed|could not read (username|password)|error: 401|error: 403",
-            "authentication required; add credentials for it to a repository Secret, or check the URL if it is public",
-        ),
-        (
-            r"repository .* not found|error: 404",
-            "repository not found; check repoURL, and credentials if it is private",
-        ),
-        (
-            r"failed to connect|connection refused|couldn't connect",
-            "connection refused or not possible; is the server up?",
-        ),
-        (r"timed out|timeout", "the server did not answer in time"),
-        (r"certificate|ssl", "its TLS certificate is not trusted"),
-        (r"dubious ownership", "its folder belongs to another user of this machine, and git refuses to read it"),
-        (
-            r"does not appear to be a git repository|not a git repository|no such file or directory",
-            "there is no Git repository there; check repoURL",
-        ),
-        (r"transport '\w+' not allowed", "its server redirects to a protocol that is not allowed"),
-        (r"no space left on device", "the disk of the engine is full"),
-    )
-)
 
 
 class RunProgram(Protocol):
@@ -92,6 +58,7 @@ class Mirror:
         url: RepositoryUrl,
         folder: Path,
         *,
+        private: Path,
         credentials: GitCredentials | None,
         run_program: RunProgram,
         git: str,
@@ -100,7 +67,9 @@ class Mirror:
     ) -> None:
         self.url = url
         self.folder = folder
-        self._credentials = credentials
+        self.credentials = credentials  # for the next fetch; equal in what decides who may share a mirror
+        self._private = private
+        self._redirects = False  # its server sends readers on to another address
         self._run_program = run_program
         self._git = git
         self._env = env
@@ -161,11 +130,11 @@ class Mirror:
             await self._open()
             completed = await self._git_fetch((*_BRANCHES_AND_TAGS, _HEAD), prune=True)
             text = completed.stderr.decode("utf-8", "replace")
-            if completed.exit_code != 0 and _NO_HEAD.search(text):
+            if completed.exit_code != 0 and NO_HEAD.search(text):
                 # An empty repository, or a HEAD that names a missing branch: everything else is still wanted.
                 await asyncio.to_thread(self._forget_head)
                 completed = await self._git_fetch(_BRANCHES_AND_TAGS, prune=True)
-            elif completed.exit_code != 0 and _DAMAGED.search(text):
+            elif completed.exit_code != 0 and DAMAGED.search(text):
                 await self._start_over()
                 completed = await self._git_fetch((*_BRANCHES_AND_TAGS, _HEAD), prune=True)
             if completed.exit_code != 0:
@@ -188,9 +157,23 @@ class Mirror:
         argv += ["--", self.url.fetch, *refspecs]
         self._moved()
         try:
-            return await self._run(argv, self._fetch_timeout_s)
+            completed = await self._run(argv, self._fetch_timeout_s)
+            if completed.exit_code != 0 and not self._redirects and self._may_follow(completed):
+                self._redirects = True
+                completed = await self._run(argv, self._fetch_timeout_s)
+            return completed
         finally:
             self._moved()
+
+    def _may_follow(self, completed: Completed) -> bool:
+        """It redirects, and there are credentials that can be kept from being sent to whoever it leads to."""
+        credentials = self.credentials
+        return (
+            credentials is not None
+            and bool(credentials.password or not credentials.bearer_token)
+            and sends_header(self.url, credentials)
+            and REDIRECTED.search(completed.stderr.decode("utf-8", "replace")) is not None
+        )
 
     def _moved(self) -> None:
         self.moves += 1
@@ -204,9 +187,17 @@ class Mirror:
 
     async def _run(self, argv: list[str], timeout_s: float) -> Completed:
         try:
-            return await self._run_program(
-                argv, env=self._environment(), timeout_s=timeout_s, output_limit_bytes=GIT_OUTPUT_LIMIT_BYTES
-            )
+            with git_environment(
+                self.url,
+                self.credentials,
+                folder=self.folder,
+                private=self._private,
+                base=self._env,
+                follow=self._redirects,
+            ) as env:
+                return await self._run_program(
+                    argv, env=env, timeout_s=timeout_s, output_limit_bytes=GIT_OUTPUT_LIMIT_BYTES
+                )
         except asyncio.CancelledError:
             self._remove_locks()  # a few hundred folders at most; the next fetch must not find them
             raise
@@ -215,54 +206,11 @@ class Mirror:
             raise self._failure(f"timed out after {timeout_s:g} s") from None
         except ProcessError as error:
             raise StageError("source", "ComparisonError", f"git cannot be run: {error}") from None
-
-    def _environment(self) -> dict[str, str]:
-        """The whole environment of git: nobody's configuration, no prompts, only the protocols of this URL.
-
-        Credentials travel as configuration in variables, bound to the repository's own origin, because arguments can
-        be read by every user of the machine.
-        """
-        config = [
-            ("gc.autoDetach", "false"),
-            ("core.hooksPath", "/dev/null"),
-            ("core.askPass", ""),
-            ("credential.helper", ""),
-            ("fetch.fsckObjects", "false"),
-            ("transfer.credentialsInUrl", "die"),
-            ("http.lowSpeedLimit", "1"),
-            ("http.lowSpeedTime", "60"),
-        ]
-        header = _authorization(self._credentials or self.url.credentials)
-        if header and self.url.origin:
-            config.append((f"http.{self.url.origin}.extraHeader", f"Authorization: {header}"))
-        env = {
-            **self._env,
-            "HOME": str(self.folder),
-            "LC_ALL": "C",
-            "GIT_DIR": str(self.folder),
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_CONFIG_GLOBAL": "/dev/null",
-            "GIT_TERMINAL_PROMPT": "0",
-            "GIT_ALLOW_PROTOCOL": "file" if self.url.local is not None else "https:http",
-            "GIT_CONFIG_COUNT": str(len(config)),
-        }
-        for index, (key, value) in enumerate(config):
-            env[f"GIT_CONFIG_KEY_{index}"] = key
-            env[f"GIT_CONFIG_VALUE_{index}"] = value
-        return env
+        except OSError as error:
+            raise StageError("source", "ComparisonError", f"git cannot be run: {error.strerror}") from None
 
     def _failure(self, stderr: str) -> StageError:
-        secrets = []
-        for credentials in (self._credentials, self.url.credentials):
-            if credentials is not None:
-                secrets += [credentials.password.reveal(), credentials.bearer_token.reveal()]
-        said = " ".join(redact_text(stderr, secrets).replace(str(self.folder), "<mirror>").split())[:500]
-        for pattern, meaning in _CAUSES:
-            if pattern.search(said):
-                return StageError(
-                    "source", "ComparisonError", f"failed to fetch {self.url.display}: {meaning} (git: {said})"
-                )
-        return StageError("source", "ComparisonError", f"failed to fetch {self.url.display}: git said: {said}")
+        return fetch_failed(self.url, stderr, self.credentials, hidden=(str(self._private), str(self.folder)))
 
     async def _open(self) -> Any:
         return self._repository if self._repository is not None else await asyncio.to_thread(self._open_or_create)
@@ -310,12 +258,3 @@ def _isolate_libgit2() -> None:
     levels = pygit2.enums.ConfigLevel
     for level in (levels.SYSTEM, levels.XDG, levels.GLOBAL, levels.PROGRAMDATA):
         pygit2.option(pygit2.enums.Option.SET_SEARCH_PATH, level, "")
-
-
-def _authorization(credentials: GitCredentials | None) -> str:
-    if credentials is None or not credentials.given:
-        return ""
-    if credentials.bearer_token and not credentials.password:
-        return f"Bearer {credentials.bearer_token.reveal()}"
-    pair = f"{credentials.username or 'git'}:{credentials.password.reveal()}"
-    return "Basic " + base64.b64encode(pair.encode()).decode()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
+from tiphys.engine.source.access import GitCredentials
 from tiphys.engine.states import StageError
 from tiphys.runtime.redact import redact_url
 from tiphys.runtime.secret import Secret
@@ -19,22 +20,10 @@ from tiphys.runtime.secret import Secret
 _SCP_LIKE = re.compile(r"^(?P<user>[A-Za-z0-9_.+-]+)@(?P<host>[A-Za-z0-9_.\[\]:-]+?):(?!//)(?P<path>.+)$")
 _SCHEME = re.compile(r"^(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)(?P<rest>::|://)")
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
-NOTHING = Secret("")
-_FETCHABLE = ("https", "http", "file")
-
-
-@dataclass(frozen=True, slots=True)
-class GitCredentials:
-    """What a repository asks for over http(s): basic authentication, or a bearer token when there is no password."""
-
-    username: str = ""
-    password: Secret = NOTHING
-    bearer_token: Secret = NOTHING
-
-    @property
-    def given(self) -> bool:
-        """True when there is anything to send."""
-        return bool(self.username or self.password or self.bearer_token)
+_FETCHABLE = ("https", "http", "ssh", "file")
+_HOST = re.compile(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]")
+_USER = re.compile(r"[A-Za-z0-9_.+][A-Za-z0-9_.+@-]*")
+_DEFAULT_PORTS = {"https": 443, "http": 80, "ssh": 22}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +33,15 @@ class RepositoryUrl:
     key: str
     fetch: str  # without user or password
     display: str  # for messages: credentials starred
-    origin: str  # `https://host:port/`, empty for file
+    origin: str  # `https://host:port/`, empty for file and ssh
     local: Path | None = None  # folder of a file:// repository
     credentials: GitCredentials | None = None  # those written in the URL itself
+    ssh_host: str = ""  # empty for other schemes
 
-
-def normalize_git_url(url: str) -> str:
-    """The URL as it is compared with repository entries: lower case, no `.git`, scp form as `host/path`, no `ssh://`.
-
-    For equality only; never fetch it, and never use it to share content, because it forgets the case of paths.
-
-    Source: compat 8.1 "URL normalization".
-    """
-    text = url.strip().lower()
-    scp = _SCP_LIKE.match(text)
-    if scp and "://" not in text:
-        text = f"{scp['user']}@{scp['host']}/{scp['path'].lstrip('/')}"
-    return text.removesuffix(".git").removeprefix("ssh://")
+    @property
+    def host(self) -> str:
+        """Host name without port; empty for file."""
+        return self.ssh_host or urlsplit(self.fetch).hostname or ""
 
 
 def parse_repository_url(url: str, *, allow_file: bool) -> RepositoryUrl:
@@ -76,26 +57,29 @@ def parse_repository_url(url: str, *, allow_file: bool) -> RepositoryUrl:
         raise _refused(f"repoURL {redact_url(text)!r} is not a URL: it starts with '-' or holds white space")
     scheme = _SCHEME.match(text)
     if scheme is None:
-        if _SCP_LIKE.match(text):
-            raise _refused(
-                f"repository {redact_url(text)}: Git over SSH is not supported yet; use its https:// address"
-            )
+        scp = _SCP_LIKE.match(text)
+        if scp is not None:
+            return _ssh(scp["user"], scp["host"].lower(), None, scp["path"], text, scp=True)
         raise _refused(f"repoURL {redact_url(text)!r} has no scheme; use https://host/path")
     name = scheme["scheme"].lower()
     if scheme["rest"] == "::":
         raise _refused(f"repoURL {redact_url(text)!r} names a transport helper ({name}::), which is never run")
-    if name == "ssh":
-        raise _refused(f"repository {redact_url(text)}: Git over SSH is not supported yet; use its https:// address")
     if name == "oci":
         raise _refused(f"repository {redact_url(text)}: OCI sources are not supported yet")
     if name not in _FETCHABLE:
-        raise _refused(f"repoURL {redact_url(text)!r}: scheme {name} is not one of https, http")
+        raise _refused(f"repoURL {redact_url(text)!r}: scheme {name} is not one of https, ssh, http")
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError as error:
         raise _refused(f"repoURL {redact_url(text)!r} cannot be read: {error}") from None
-    return _local(parts, text, allow_file) if name == "file" else _remote(parts, name, port, text)
+    if name == "file":
+        return _local(parts, text, allow_file)
+    if name == "ssh":
+        host = (parts.hostname or "").lower()
+        host = f"[{host}]" if ":" in host else host
+        return _ssh(unquote(parts.username or "git"), host, port, parts.path, text, scp=False)
+    return _remote(parts, name, port, text)
 
 
 def _remote(parts: SplitResult, scheme: str, port: int | None, text: str) -> RepositoryUrl:
@@ -110,8 +94,7 @@ def _remote(parts: SplitResult, scheme: str, port: int | None, text: str) -> Rep
     credentials = None
     if parts.username or parts.password:
         credentials = GitCredentials(unquote(parts.username or ""), Secret(unquote(parts.password or "")))
-    default_port = {"https": 443, "http": 80}[scheme]
-    same_port = host if port in (None, default_port) else netloc
+    same_port = host if port in (None, _DEFAULT_PORTS[scheme]) else netloc
     return RepositoryUrl(
         key=f"{scheme}://{same_port}{path.removesuffix('.git')}{query}",
         fetch=f"{scheme}://{netloc}{path}{query}",
@@ -119,6 +102,26 @@ def _remote(parts: SplitResult, scheme: str, port: int | None, text: str) -> Rep
         origin=f"{scheme}://{netloc}/",
         credentials=credentials,
     )
+
+
+def _ssh(user: str, host: str, port: int | None, path: str, text: str, *, scp: bool) -> RepositoryUrl:
+    """git hands user, host and path to ssh as arguments and, on the other side, to a shell; so only plain ones pass.
+
+    `user@host:path` is relative to the user's home there, unlike a path of an ssh:// URL.
+    """
+    if not _HOST.fullmatch(host) or host.startswith("-"):
+        raise _refused(f"repoURL {redact_url(text)!r} names no host")
+    if not _USER.fullmatch(user):
+        raise _refused(f"repoURL {redact_url(text)!r}: its user is not a plain name")
+    if not path.strip("/") or path.startswith("-"):
+        raise _refused(f"repoURL {redact_url(text)!r} has no path")
+    where = host if port in (None, _DEFAULT_PORTS["ssh"]) else f"{host}:{port}"
+    trimmed = path.rstrip("/")
+    fetch = f"{user}@{host}:{trimmed}" if scp else f"ssh://{user}@{host if port is None else f'{host}:{port}'}{trimmed}"
+    tail = trimmed.removesuffix(".git")
+    # Where a server has no homes, as all the large hosts, both forms name the same; elsewhere a mirror is kept twice.
+    key = f"ssh://{user}@{where}" + (f":{tail}" if scp else tail)
+    return RepositoryUrl(key=key, fetch=fetch, display=fetch, origin="", ssh_host=host.strip("[]"))
 
 
 def _local(parts: SplitResult, text: str, allow_file: bool) -> RepositoryUrl:

@@ -4,22 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tiphys.engine.source.urls import normalize_git_url, parse_repository_url
+from tiphys.engine.source.urls import parse_repository_url
 from tiphys.engine.states import StageError
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("https://GitHub.com/Argo/Repo.git", "https://github.com/argo/repo"),
-        (" https://github.com/argo/repo ", "https://github.com/argo/repo"),
-        ("git@github.com:argo/repo.git", "git@github.com/argo/repo"),
-        ("ssh://git@github.com/argo/repo.git", "git@github.com/argo/repo"),
-        ("ssh://git@github.com:22/argo/repo", "git@github.com:22/argo/repo"),
-    ],
-)
-def test_urls_are_compared_in_argo_cds_normal_form(url: str, expected: str) -> None:
-    assert normalize_git_url(url) == expected
 
 
 @pytest.mark.parametrize(
@@ -36,8 +22,12 @@ def test_urls_are_compared_in_argo_cds_normal_form(url: str, expected: str) -> N
         ("../repo", "no scheme"),
         ("ftp://host/repo", "scheme ftp is not one of"),
         ("git://host/repo", "scheme git is not one of"),
-        ("ssh://git@host/repo", "SSH is not supported yet"),
-        ("git@host:repo.git", "SSH is not supported yet"),
+        ("ssh://-oProxyCommand=x/repo", "names no host"),
+        ("ssh://git@ho$(id)st/repo", "names no host"),
+        ("ssh://-l@host/repo", "its user is not a plain name"),
+        ("ssh://git@host", "has no path"),
+        ("git@-host:repo.git", "names no host"),
+        ("git@host:-repo", "has no path"),
         ("oci://host/repo", "OCI sources are not supported yet"),
         ("https://", "names no host"),
         ("https://host:port/repo", "cannot be read"),
@@ -68,6 +58,20 @@ def test_equal_repositories_share_a_key_and_different_ones_do_not() -> None:
     assert key("https://host.example/a/B") != key("https://host.example/a/b")
     assert key("http://host.example/a/b") != key("https://host.example/a/b")
     assert key("file:///srv/x.git") != key("file:///srv/x")
+
+
+@pytest.mark.parametrize(
+    ("url", "fetch", "host"),
+    [
+        ("git@github.com:team/repo.git", "git@github.com:team/repo.git", "github.com"),
+        ("ssh://git@Host.example/team/repo.git/", "ssh://git@host.example/team/repo.git", "host.example"),
+        ("ssh://host.example:2222/repo", "ssh://git@host.example:2222/repo", "host.example"),
+        ("ssh://git@[::1]:2222/repo", "ssh://git@[::1]:2222/repo", "::1"),
+    ],
+)
+def test_ssh_urls_come_in_two_forms(url: str, fetch: str, host: str) -> None:
+    parsed = parse_repository_url(url, allow_file=False)
+    assert (parsed.fetch, parsed.host, parsed.origin) == (fetch, host, "")
 
 
 def test_credentials_in_a_url_are_taken_out_of_it() -> None:
