@@ -1,0 +1,82 @@
+"""The worker's side of Kustomize: runs the build in a folder that holds the planned files and nothing else."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from tiphys.engine.render.protocol import MAX_OUTPUT_BYTES
+from tiphys.engine.render.tools import ToolError
+
+DEFAULT_TIMEOUT_S = 80.0
+MESSAGE_LIMIT = 8 * 1024
+
+
+def build(root: Path, request: Mapping[str, object], *, kubectl: str) -> bytes:
+    """Build `request["path"]` below `root`, with `request["options"]`; the YAML that Kustomize prints.
+
+    `kubectl` is the program's path. It gets an empty environment and a home of its own, which no file of a tenant can
+    be in: kubectl reads settings from there. Raises ToolError with Kustomize's message.
+    """
+    path = str(request.get("path") or ".")
+    options = request.get("options")
+    arguments = [str(option) for option in options] if isinstance(options, list | tuple) else []
+    timeout = request.get("timeout_s")
+    timeout_s = float(timeout) if isinstance(timeout, int | float) else DEFAULT_TIMEOUT_S
+    home = Path(tempfile.mkdtemp(prefix=".home-", dir=root))
+    env = {
+        "HOME": str(home),
+        "TMPDIR": str(home),
+        "KUBECONFIG": os.devnull,
+        "KUBECTL_KUBERC": "false",
+        "KUBERC": "off",
+        "PATH": "",
+    }
+    try:
+        with (home / "out").open("wb") as out, (home / "err").open("wb") as err:
+            try:
+                done = subprocess.run(
+                    [kubectl, "kustomize", *arguments, "--", path],
+                    cwd=root,
+                    env=env,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=err,
+                    timeout=timeout_s,
+                    check=False,
+                )
+            except subprocess.TimeoutExpired:
+                raise ToolError(f"`kustomize build {path}` was stopped after {timeout_s:g} s (limit of time)") from None
+            except OSError as error:
+                raise ToolError(f"kubectl cannot be run: {error.strerror}") from None
+        if done.returncode != 0:
+            with (home / "err").open("rb") as said:
+                message = clean_message(said.read(64 * 1024).decode("utf-8", "replace"), root)
+            raise ToolError(f"`kustomize build {path}` {_ended(done.returncode)}: {message}")
+        size = (home / "out").stat().st_size
+        if size > MAX_OUTPUT_BYTES:
+            raise ToolError(
+                f"`kustomize build {path}` gives {size} bytes, more than {MAX_OUTPUT_BYTES} (limit of rendered output)"
+            )
+        return (home / "out").read_bytes()
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def clean_message(text: str, root: Path) -> str:
+    """What kubectl said on stderr, without warnings and without the folder's own path."""
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("# Warning:")]
+    message = "\n".join(lines)
+    for folder in {str(root), os.path.realpath(root)}:
+        message = message.replace(f"{folder}/", "").replace(folder, ".")
+    message = re.sub(r"\Aerror: ", "Error: ", message)
+    return message[:MESSAGE_LIMIT] or "nothing was said"
+
+
+def _ended(code: int) -> str:
+    return f"failed exit status {code}" if code > 0 else f"was killed by signal {-code}"
