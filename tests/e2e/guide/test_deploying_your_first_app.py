@@ -50,20 +50,23 @@ def replicas(environment: Environment) -> Any:
 
 def test_the_application_deploys_what_git_says(environment: Environment, repo: GitRepository) -> None:
     environment.apply(MY_APP.replace("REPO_URL", repo.url))
-    app = environment.until_app("my-app", health="Progressing")  # no load balancer gives the Ingress an address here
+    app = environment.until_app("my-app")
     healths = {r["kind"]: r["status"] for r in app["status"]["resources"]}
     assert healths == {"Deployment": "Synced", "Service": "Synced", "Ingress": "Synced"}
     printed = environment.kubectl("get", "app", "-n", "argocd").splitlines()
     assert printed[0].split() == ["NAME", "SYNC", "STATUS", "HEALTH", "STATUS"]
-    assert printed[1].split() == ["my-app", "Synced", "Progressing"]
+    assert printed[1].split() == ["my-app", "Synced", "Healthy"]
 
 
-def test_without_the_ingress_it_becomes_healthy_and_the_ingress_is_pruned(
-    environment: Environment, repo: GitRepository
-) -> None:
+def test_a_file_that_leaves_git_leaves_the_cluster(environment: Environment, repo: GitRepository) -> None:
     repo.commit({"apps/my-app/ingress.yaml": None})
+
+    def pruned() -> bool | Pending:
+        found = environment.kubectl.json("get", "ingress", "my-app", "-n", "default")
+        return found is None or Pending(found["metadata"])
+
+    environment.until(pruned)
     environment.until_app("my-app")
-    assert environment.kubectl.json("get", "ingress", "my-app", "-n", "default") is None
 
 
 def test_self_heal_reverts_a_change_by_hand(environment: Environment) -> None:

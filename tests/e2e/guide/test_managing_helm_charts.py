@@ -72,7 +72,7 @@ def test_one_chart_serves_three_environments(
 ) -> None:
     name = f"my-app-{environment_name}"
     environment.apply(chart_app(repo, name, namespace, value_files(f"values-{environment_name}.yaml")))
-    app = environment.until_app(name, health="Progressing" if with_ingress else "Healthy")
+    app = environment.until_app(name)
     assert app["status"]["sourceType"] == "Helm"
     assert deployed(environment, name, namespace) == expected
     ingress = environment.kubectl.json("get", "ingress", name, "-n", namespace)
@@ -85,10 +85,12 @@ def test_parameters_win_over_values_files(environment: Environment, repo: GitRep
     environment.apply(chart_app(repo, "my-app-prod", "production", helm))
     expected = (3, f"{IMAGE}:v1.2.4", "500m")
     environment.until(
-        lambda: deployed(environment, "my-app-prod", "production") == expected
-        or Pending(deployed(environment, "my-app-prod", "production"))
+        lambda: (
+            deployed(environment, "my-app-prod", "production") == expected
+            or Pending(deployed(environment, "my-app-prod", "production"))
+        )
     )
-    environment.until_app("my-app-prod", health="Progressing")
+    environment.until_app("my-app-prod")
 
 
 def test_a_commit_to_one_values_file_reaches_its_environment_alone(
@@ -99,15 +101,19 @@ def test_a_commit_to_one_values_file_reaches_its_environment_alone(
     repo.commit({"charts/my-app/values-dev.yaml": text})
     expected = (1, f"{IMAGE}:dev-2", "50m")
     environment.until(
-        lambda: deployed(environment, "my-app-dev", "dev") == expected
-        or Pending(deployed(environment, "my-app-dev", "dev"))
+        lambda: (
+            deployed(environment, "my-app-dev", "dev") == expected
+            or Pending(deployed(environment, "my-app-dev", "dev"))
+        )
     )
     environment.until_app("my-app-dev")
     assert environment.application("my-app-staging")["status"]["history"] == before
 
 
 def test_a_required_value_that_is_missing_is_named(environment: Environment, repo: GitRepository) -> None:
-    helm = value_files("values-dev.yaml") + "\n      parameters:\n        - name: ingress.enabled\n          value: 'true'"
+    helm = (
+        value_files("values-dev.yaml") + "\n      parameters:\n        - name: ingress.enabled\n          value: 'true'"
+    )
     environment.apply(chart_app(repo, "my-app-dev", "dev", helm))
     app = environment.until_app("my-app-dev", sync="Unknown", health="Unknown")
     assert "ingress.host is needed when the Ingress is on" in app["status"]["conditions"][0]["message"]
@@ -120,8 +126,10 @@ def test_the_cli_sets_a_parameter(environment: Environment, cli: Cli) -> None:
     cli("app", "set", "my-app-dev", "-p", "image.tag=by-hand")
     expected = (1, f"{IMAGE}:by-hand", "50m")
     environment.until(
-        lambda: deployed(environment, "my-app-dev", "dev") == expected
-        or Pending(deployed(environment, "my-app-dev", "dev"))
+        lambda: (
+            deployed(environment, "my-app-dev", "dev") == expected
+            or Pending(deployed(environment, "my-app-dev", "dev"))
+        )
     )
     cli("app", "unset", "my-app-dev", "-p", "image.tag")
     environment.until_app("my-app-dev")
