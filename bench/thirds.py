@@ -100,9 +100,8 @@ async def first_deploy(observer: Observer, url: str, n: int, sut: System) -> dic
     waiting = asyncio.get_running_loop().create_task(
         observer.until(APPLICATIONS, all_done, within_s=60 + n * 1.5, what=f"{n} applications done")
     )
-    await in_parallel(
-        [lambda app=application(i, url): create(APPLICATIONS, app, field_manager="bench") for i in range(n)]
-    )
+    apps = [application(i, url) for i in range(n)]
+    await in_parallel([lambda app=app: create(APPLICATIONS, app, field_manager="bench") for app in apps])
     wall = await waiting - started
     await asyncio.sleep(3)
     spent = meter.read()
