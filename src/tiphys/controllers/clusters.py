@@ -36,7 +36,7 @@ class Connection:
     status: ConnectionStatus = ConnectionStatus.UNKNOWN
     message: str = ""
     attempted_at: datetime | None = None
-    version: str = ""  # gitVersion
+    version: str = ""  # `1.33`
 
 
 @dataclass(slots=True)
@@ -54,6 +54,7 @@ class ClusterSession:
 
     catalogue: Catalogue | None = None
     connection: Connection = field(default_factory=Connection)
+    reached_at: datetime | None = None  # when its cluster was last found to be there after it was not
     opened_at: float = 0.0
     asked_at: float = 0.0
     settled: asyncio.Event = field(default_factory=asyncio.Event)  # it is known whether the cluster can be reached
@@ -96,6 +97,8 @@ class ClusterSession:
         """The cluster answered; True when that is news."""
         news = self.connection.status is not ConnectionStatus.SUCCESSFUL
         self.connection = Connection(ConnectionStatus.SUCCESSFUL, "", now, version)
+        if news:
+            self.reached_at = now
         self.settled.set()
         return news
 

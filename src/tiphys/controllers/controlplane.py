@@ -181,6 +181,10 @@ class ControlPlane:
         """A settings object as our own write was answered: in force at once, before the watch tells of it."""
         self._on_config(str(obj.get("kind") or SECRETS.kind), "MODIFIED", obj)
 
+    def drop_secret(self, obj: Mapping[str, Any]) -> None:
+        """A Secret that we deleted: it is gone at once, before the watch tells of it."""
+        self._on_config(SECRETS.kind, "DELETED", obj)
+
     def _replace_config(self, kind: str, objects: list[Mapping[str, Any]], _version: str) -> None:
         names = {_key(obj)[1] for obj in objects}
         gone = [name for name in self._settings_objects if (kind, name) in SETTINGS_OBJECTS and name not in names]

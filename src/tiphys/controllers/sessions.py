@@ -7,7 +7,7 @@ cluster can be reached. One task per session finds that out and tells when the a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 from tiphys.apimachinery.apierrors import ApiError
@@ -239,7 +239,12 @@ class ClusterSessions:
                 session.catalogue = await session.discovery.catalogue()
         except TimeoutError:
             raise ClusterUnreachable(session.server, f"no answer within {LOOK_WITHIN_S:g} s") from None
-        return str(version.get("gitVersion") or "")
+        return version_of(version)
+
+
+def version_of(answer: Mapping[str, Any]) -> str:
+    """`1.33` of a server's /version."""
+    return ".".join(str(answer[part]) for part in ("major", "minor") if answer.get(part))
 
 
 def _is_other(before: Cluster, after: Cluster) -> bool:

@@ -9,9 +9,11 @@ import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from typing import Any
+from urllib.parse import urlsplit
 
-from tiphys.model.annotations import parse_go_bool
+from tiphys.model.annotations import LAST_APPLIED, MANAGED_BY, MANAGED_BY_ARGOCD, SECRET_TYPE_LABEL, parse_go_bool
 from tiphys.model.codec import EMPTY, InvalidObject
 from tiphys.model.destination import IN_CLUSTER_NAME, IN_CLUSTER_SERVER
 from tiphys.runtime.secret import Secret
@@ -83,10 +85,48 @@ def parse_cluster_secret(obj: Mapping[str, Any]) -> Cluster:
         cluster_resources=parse_go_bool(text("clusterResources").strip()) is True,
         shard=shard,
         project=text("project"),
-        labels=dict(metadata.get("labels") or {}),
-        annotations=dict(metadata.get("annotations") or {}),
+        labels={k: v for k, v in (metadata.get("labels") or {}).items() if k != SECRET_TYPE_LABEL},
+        annotations={k: v for k, v in (metadata.get("annotations") or {}).items() if k != LAST_APPLIED},
         secret=str(metadata.get("name") or ""),
     )
     if problems:
         raise InvalidObject(tuple(problems))
     return cluster
+
+
+def cluster_secret(cluster: Cluster, *, namespace: str) -> dict[str, Any]:
+    """The Secret of a cluster as the API writes it; it is named after the server unless it has a name already."""
+    data = {"server": cluster.server, "config": cluster.config.reveal() or "{}", "name": cluster.name or cluster.server}
+    if cluster.namespaces:
+        data["namespaces"] = ",".join(cluster.namespaces)
+    if cluster.cluster_resources:
+        data["clusterResources"] = "true"
+    if cluster.project:
+        data["project"] = cluster.project
+    if cluster.shard is not None:
+        data["shard"] = str(cluster.shard)
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": cluster.secret or secret_name(cluster.server),
+            "namespace": namespace,
+            "labels": {**cluster.labels, SECRET_TYPE_LABEL: "cluster"},
+            "annotations": {**cluster.annotations, MANAGED_BY: MANAGED_BY_ARGOCD},
+        },
+        "type": "Opaque",
+        "data": {name: base64.b64encode(text.encode()).decode() for name, text in data.items()},
+    }
+
+
+def secret_name(server: str) -> str:
+    """`cluster-<host>-<FNV-1a of the URL>`. Source: compat 8 "Names created by API"; argo-cd util/db URIToSecretName."""
+    host = urlsplit(server).netloc.rpartition("@")[2].lower()
+    if host.startswith("["):
+        host = IPv6Address(host[1:].partition("]")[0]).exploded.replace(":", "-")
+    else:
+        host = host.partition(":")[0]
+    digest = 0x811C9DC5
+    for byte in server.encode():
+        digest = ((digest ^ byte) * 0x01000193) & 0xFFFFFFFF
+    return f"cluster-{host}-{digest}"

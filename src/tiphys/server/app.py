@@ -11,7 +11,7 @@ from contextlib import aclosing
 
 import orjson
 
-from tiphys.server import account, applications, projects, session, settings, stream, sync
+from tiphys.server import account, applications, clusters, projects, session, settings, stream, sync
 from tiphys.server.authz import PUBLIC, SIGNED_IN, application_access, authenticate, enforce, require_session
 from tiphys.server.context import Context
 from tiphys.server.errors import Code, PlainError, RequestError, request_error
@@ -60,6 +60,7 @@ def routes(*, metrics: bool = False) -> tuple[Route, ...]:
         Route("GET", f"{app}/{{name}}/managed-resources", applications.managed_resources, application_access("get")),
         Route("GET", f"{V1}/stream/applications", stream.stream_applications, SIGNED_IN),
     ]
+    table += clusters.routes(V1)
     if metrics:
         table.append(Route("GET", "/metrics", _metrics, _METRICS))
     return tuple(table)

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 
 from tiphys import __version__
 from tiphys.apimachinery.names import ResourceKey
 from tiphys.controllers.application import ApplicationController
+from tiphys.controllers.clusteradmin import ClusterAdmin
 from tiphys.controllers.clusters import ChangeSignal, ClusterSession
 from tiphys.controllers.controlplane import ControlPlane
-from tiphys.controllers.sessions import ClusterSessions
+from tiphys.controllers.sessions import ClusterSessions, version_of
 from tiphys.engine.live.cluster import ClusterLive
 from tiphys.engine.live.index import LiveIndex
 from tiphys.engine.states import Live
 from tiphys.kube.client import KubeClient
 from tiphys.kube.config import ClusterConfig, config_from_cluster_secret
 from tiphys.kube.discovery import Discovery
+from tiphys.kube.transport import ClusterUnreachable
 from tiphys.model.cluster import Cluster, in_cluster
 from tiphys.runtime.clock import Clock
 from tiphys.runtime.log import Logger
 
 USER_AGENT = f"tiphys/{__version__}"
+PROBE_WITHIN_S = 15.0
 
 
 class Clusters:
@@ -52,6 +56,10 @@ class Clusters:
         )
         plane.clusters_changed = self.sessions.secrets_changed
 
+    def admin(self, plane: ControlPlane) -> ClusterAdmin:
+        """What the API shows and changes of clusters."""
+        return ClusterAdmin(plane=plane, sessions=self.sessions, probe=self.probe, clock=self._clock)
+
     def tie(self, controller: ApplicationController) -> None:
         """What the clusters tell goes to this controller."""
         self._controller = controller
@@ -59,15 +67,32 @@ class Clusters:
         self.sessions.connection_changed = controller.live_state_changed
         controller.usage_changed = self.sessions.usage_changed
 
+    async def probe(self, cluster: Cluster) -> str:
+        """The version of a cluster that need not be known. Raises ClusterConfigError, ApiError, ClusterUnreachable."""
+        client = self._open(cluster)
+        if client is None:
+            return version_of(await self._client.version())
+        try:
+            async with asyncio.timeout(PROBE_WITHIN_S):
+                return version_of(await client.version())
+        except TimeoutError:
+            raise ClusterUnreachable(cluster.server, f"no answer within {PROBE_WITHIN_S:g} s") from None
+        finally:
+            await client.close()
+
     def _connect(self, cluster: Cluster) -> ClusterSession | None:
+        client = self._open(cluster)
+        return None if client is None else self._session(client, cluster)
+
+    def _open(self, cluster: Cluster) -> KubeClient | None:
+        """A client of a cluster; None when the engine's own is one. Raises ClusterConfigError."""
         own = self._client.transport.config
         config = config_from_cluster_secret(cluster.server, cluster.config.reveal(), name=cluster.name, in_cluster=own)
         if config is own:
             return None
         if cluster.is_home:
             config = _at_home(config, own)
-        client = KubeClient(config, user_agent=USER_AGENT, clock=self._clock, env=self._env)
-        return self._session(client, cluster)
+        return KubeClient(config, user_agent=USER_AGENT, clock=self._clock, env=self._env)
 
     def _session(self, client: KubeClient, cluster: Cluster, *, home: bool = False) -> ClusterSession:
         discovery = Discovery(client, clock=self._clock)
