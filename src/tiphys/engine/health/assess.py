@@ -6,15 +6,24 @@ Source: compat 4.1.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from enum import Enum
+from typing import Any, Final, Literal
 
 from tiphys.apimachinery.names import GroupKind, gvk_of
 from tiphys.engine.health.builtin import CHECKS, KNOWS_GENERATION
 from tiphys.engine.states import Health, HealthStatus
 from tiphys.model.annotations import HOOK_FINALIZER
 
+
+class _Word(Enum):
+    NO_HEALTH = 1
+
+
+# An override looked at the object and says that it has no health, as a ConfigMap has none.
+NoHealth = Literal[_Word.NO_HEALTH]
+NO_HEALTH: Final = _Word.NO_HEALTH
 # An override (a script from `argocd-cm`) as a function: object -> Health, None where there is none for its kind.
-Override = Callable[[Mapping[str, Any]], Health | None]
+Override = Callable[[Mapping[str, Any]], Health | NoHealth | None]
 
 
 def assess(obj: Mapping[str, Any], override: Override | None = None) -> Health | None:
@@ -25,7 +34,7 @@ def assess(obj: Mapping[str, Any], override: Override | None = None) -> Health |
     if override is not None:
         found = override(obj)
         if found is not None:
-            return found
+            return None if found is NO_HEALTH else found
     check = CHECKS.get(gvk_of(obj).group_kind)
     return check(obj) if check is not None else None
 
