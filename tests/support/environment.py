@@ -205,9 +205,9 @@ def engine_command(cluster: Cluster, root: Path) -> list[str]:
 
 
 @contextmanager
-def start_engine(cluster: Cluster, root: Path) -> Iterator[Environment]:
-    """The engine as a process of its own."""
-    program = Program(engine_command(cluster, root), log=root / "engine.log", env=clean_env())
+def start_engine(cluster: Cluster, root: Path, **env: str) -> Iterator[Environment]:
+    """The engine as a process of its own, with these environment variables."""
+    program = Program(engine_command(cluster, root), log=root / "engine.log", env=clean_env(**env))
     try:
         wait_for(root / "engine.address", program)
         yield Environment(cluster, root, Kubectl(cluster.kubeconfig, root / "kubectl-cache"), program)
