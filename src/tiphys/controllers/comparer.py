@@ -11,7 +11,11 @@ from tiphys.controllers.clusters import OpenCluster
 from tiphys.controllers.comparison import Compared, Context, compare_target, problem_of, spec_hash, target_of
 from tiphys.controllers.controlplane import ControlPlane, Key
 from tiphys.controllers.known import Interests, Known, name_of
+from tiphys.controllers.rendercontext import Capabilities, contexts_at, render_context
 from tiphys.controllers.repositories import RepositoryWatch
+from tiphys.engine.health.scripts import HealthLookup, HealthScripts
+from tiphys.engine.render.tools import RenderContext
+from tiphys.engine.source.resolve import revision_expression
 from tiphys.engine.states import Comparison, Snapshot, StageError, SyncStatus, TargetState
 from tiphys.kube.discovery import DiscoveryError
 from tiphys.kube.transport import ClusterUnreachable
@@ -23,9 +27,11 @@ from tiphys.policy.project import ProjectScope
 from tiphys.policy.spec import DestinationError, missing_project, resolve_destination, spec_problems
 from tiphys.runtime.log import SILENT, Logger
 
-RenderSource = Callable[[Any, ApplicationSource, Application], Awaitable[Any]]
-# (source, key of its render) -> whether a snapshot surely renders to the same; compares ids and reads nothing.
-Reads = Callable[[ApplicationSource, str], Callable[[Snapshot], bool]]
+# (snapshot, source, what else it may depend on, name of the Application for the log) -> Rendered
+RenderSource = Callable[[Any, ApplicationSource, RenderContext, str], Awaitable[Any]]
+ContextOf = Callable[[Snapshot], RenderContext]
+# (source, key of its render, ...) -> whether a snapshot surely renders to the same; compares ids and reads nothing.
+Reads = Callable[[ApplicationSource, str, ContextOf], Callable[[Snapshot], bool]]
 
 
 class Comparer:
@@ -40,6 +46,7 @@ class Comparer:
         render: RenderSource,
         reads: Reads,
         interests: Interests,
+        health: HealthScripts | None = None,
         log: Logger = SILENT,
     ) -> None:
         self._plane = plane
@@ -47,7 +54,9 @@ class Comparer:
         self._repositories = repositories
         self._render = render
         self._reads = reads
+        self._capabilities = Capabilities()
         self._interests = interests
+        self._health = health
         self._log = log
 
     async def context(self, app: Application, known: Known) -> Context:
@@ -58,7 +67,10 @@ class Comparer:
         if project is None:
             raise StageError("target", ConditionType.INVALID_SPEC_ERROR, missing_project(app.project_name))
         clusters = self._plane.clusters
-        scope = ProjectScope(clusters=tuple(c for c in clusters if c.project and c.project == project.name))
+        scope = ProjectScope(
+            repositories=self._repositories.of_project(project.name),
+            clusters=tuple(c for c in clusters if c.project and c.project == project.name),
+        )
         problems = spec_problems(app.spec, project, clusters, scope)
         if problems:
             raise StageError("target", ConditionType.INVALID_SPEC_ERROR, "; ".join(problems))
@@ -76,7 +88,12 @@ class Comparer:
             session=session,
             destination=destination,
             scope=scope,
+            override=self.health_lookup(),
         )
+
+    def health_lookup(self) -> HealthLookup | None:
+        """Health by the scripts of `argocd-cm` as they are now."""
+        return self._health.lookup(self._plane.settings.overrides) if self._health is not None else None
 
     async def compare(self, key: Key, app: Application, known: Known, context: Context) -> None:
         """Bring `known.compared` up to date, or say in `known.trouble` why that is not possible now.
@@ -116,9 +133,9 @@ class Comparer:
         compared = known.compared
         uses: dict[str, set[str]] = {}
         for source in app.spec.all_sources:
-            uses.setdefault(source.repo_url, set()).add(source.target_revision)
+            uses.setdefault(source.repo_url, set()).add(_expression(source))
         known.reads = None
-        elsewhere = self._repositories.uses(key, uses) and compared.spec_hash != ""
+        elsewhere = self._repositories.uses(key, uses, app.project_name) and compared.spec_hash != ""
         compared.spec_hash = fingerprint
         if asked == REFRESH_HARD:
             compared.memory.noise.clear()
@@ -126,7 +143,7 @@ class Comparer:
             context.session.discovery.invalidate()
         if not asked:
             for url in sorted(uses):
-                self._repositories.require_well(url)
+                self._repositories.require_well(url, app.project_name)
         target, keys = await self.target(
             context, app.spec.all_sources, previous=compared.target, refresh=bool(asked) or elsewhere
         )
@@ -153,13 +170,14 @@ class Comparer:
         source = app.spec.source
         if source is None or app.spec.has_multiple_sources or len(compared.render_keys) != 1:
             return False
-        snapshot = self._repositories.named(source.repo_url, source.target_revision)
+        snapshot = self._repositories.named(source.repo_url, _expression(source), app.project_name)
         if snapshot is None:
             return False
         if known.reads is None:
-            known.reads = self._reads(source, compared.render_keys[0])
+            kube = self._capabilities.of(known.session)
+            known.reads = self._reads(source, compared.render_keys[0], contexts_at(app, known.instance, source, kube))
         try:
-            self._repositories.require_well(source.repo_url)
+            self._repositories.require_well(source.repo_url, app.project_name)
             if not known.reads(snapshot):
                 return False
         except StageError:
@@ -192,10 +210,16 @@ class Comparer:
         keys: list[str] = []
 
         async def fetch(source: ApplicationSource) -> Any:
-            return await self._repositories.snapshot(source.repo_url, source.target_revision, refresh=refresh)
+            project = context.app.project_name
+            return await self._repositories.snapshot(
+                source.repo_url, _expression(source), refresh=refresh, project=project
+            )
 
         async def render(snapshot: Any, source: ApplicationSource) -> Any:
-            rendered = await self._render(snapshot, source, context.app)
+            app = context.app
+            kube = await self._capabilities.learn(context.session)
+            what = render_context(app, context.instance, source, snapshot.revision, kube)
+            rendered = await self._render(snapshot, source, what, f"{app.namespace}/{app.name}")
             keys.append(rendered.key)
             return rendered
 
@@ -208,6 +232,10 @@ class Comparer:
             return known.compared.comparison
         return await compare_target(context, Compared(), target)
 
-    def last_read(self, urls: Iterable[str]) -> str:
+    def last_read(self, urls: Iterable[str], project: str) -> str:
         """When the repositories that are in trouble could last be read; empty when none is."""
-        return self._repositories.last_read(urls)
+        return self._repositories.last_read(urls, project)
+
+
+def _expression(source: ApplicationSource) -> str:
+    return revision_expression(source.target_revision, source.tag_prefix)

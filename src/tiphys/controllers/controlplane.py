@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from tiphys.apimachinery.apierrors import NotFound
 from tiphys.engine.live.index import is_newer
@@ -48,6 +48,16 @@ class Unreadable:
     problems: tuple[str, ...]
 
 
+class ConfigFollower(Protocol):
+    """Reads ConfigMaps or Secrets of our namespace besides the settings."""
+
+    def replace(self, kind: str, objects: Sequence[Mapping[str, Any]]) -> None:
+        """All objects of a kind there are."""
+
+    def event(self, kind: str, word: str, obj: Mapping[str, Any]) -> None:
+        """One was ADDED, MODIFIED or DELETED."""
+
+
 class ControlPlane:
     """Our namespace as it is now. Callbacks are told what changed; they only mark work."""
 
@@ -71,6 +81,7 @@ class ControlPlane:
         self.everything_changed: Callable[[], None] = lambda: None
         self.clusters_changed: Callable[[], None] = lambda: None
         self.application_told: Callable[[str, Mapping[str, Any]], None] = lambda _word, _obj: None  # the API's cache
+        self.config_followers: list[ConfigFollower] = []
         self._settings_objects: dict[str, Mapping[str, Any]] = {}
         self._clock = clock
         self._log = log
@@ -177,6 +188,10 @@ class ControlPlane:
             self.projects.pop(name, None)
             self._log.error("an AppProject cannot be read", project=name, problems="; ".join(error.problems))
 
+    def take_project_object(self, word: str, obj: Mapping[str, Any]) -> None:
+        """An AppProject as our own write was answered: in force at once, before the watch tells of it."""
+        self._on_project(word, obj)
+
     def take_settings_object(self, obj: Mapping[str, Any]) -> None:
         """A settings object as our own write was answered: in force at once, before the watch tells of it."""
         self._on_config(str(obj.get("kind") or SECRETS.kind), "MODIFIED", obj)
@@ -186,6 +201,8 @@ class ControlPlane:
         self._on_config(SECRETS.kind, "DELETED", obj)
 
     def _replace_config(self, kind: str, objects: list[Mapping[str, Any]], _version: str) -> None:
+        for follower in self.config_followers:
+            follower.replace(kind, objects)
         names = {_key(obj)[1] for obj in objects}
         gone = [name for name in self._settings_objects if (kind, name) in SETTINGS_OBJECTS and name not in names]
         if kind == SECRETS.kind:
@@ -199,6 +216,8 @@ class ControlPlane:
             self._take_clusters()
 
     def _on_config(self, kind: str, word: str, obj: Mapping[str, Any]) -> None:
+        for follower in self.config_followers:
+            follower.event(kind, word, obj)
         changed = self._drop_config(kind, _key(obj)[1]) if word == "DELETED" else self._take_config(kind, obj)
         if changed:
             self._reload()

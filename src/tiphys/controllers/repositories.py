@@ -2,8 +2,9 @@
 
 A push into a local repository is noticed by its files, and every one is polled at `timeout.reconciliation`. What moved is
 resolved once per (repository, revision expression), and only the Applications whose expression now names another commit
-are told. A repository that cannot be read is tried again by itself, with growing pauses; its Applications are told once
-that it is in trouble and once that it is well again, and ask nothing meanwhile.
+are told. Projects that reach a repository with credentials of their own follow it apart from the others. A repository that
+cannot be read is tried again by itself, with growing pauses; its Applications are told once that it is in trouble and once
+that it is well again, and ask nothing meanwhile.
 
 Source: compat 2.9 "Repo outage".
 """
@@ -16,6 +17,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from tiphys.engine.source.access import GitCredentials
+from tiphys.engine.source.pushes import Push, push_address
+from tiphys.engine.source.resolve import split_expression
 from tiphys.engine.states import Snapshot, StageError
 from tiphys.runtime.clock import Clock, format_time
 from tiphys.runtime.log import SILENT, Logger
@@ -32,26 +36,65 @@ _TOLD_AT_ONCE = 256  # Applications told of one commit before other tasks have a
 class Repositories(Protocol):
     """The source stage as it is used here."""
 
-    async def snapshot(self, url: str, expression: str, *, refresh: bool) -> Snapshot:
+    async def snapshot(
+        self, url: str, expression: str, *, refresh: bool, credentials: GitCredentials | None = None
+    ) -> Snapshot:
         """The source at a revision; after a fetch with `refresh`."""
 
     async def watch_local(self, url: str, callback: Callable[[], None], *, ready: asyncio.Event | None = None) -> None:
         """Call back after each push into a local repository."""
 
 
+class RepositoryAccess(Protocol):
+    """Who reaches which repository how."""
+
+    def scope(self, url: str, project: str) -> str:
+        """The project if it reaches the repository with credentials of its own, else the empty string."""
+
+    def credentials(self, url: str, scope: str) -> GitCredentials | None:
+        """Those in force now. Raises StageError when their Secret cannot be used."""
+
+    def of_project(self, project: str) -> tuple[str, ...]:
+        """URLs of the repositories whose Secrets are the project's own."""
+
+
+class Anonymous:
+    """No repository has credentials."""
+
+    def scope(self, url: str, project: str) -> str:
+        """Everybody's."""
+        return ""
+
+    def credentials(self, url: str, scope: str) -> GitCredentials | None:
+        """None."""
+        return None
+
+    def of_project(self, project: str) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+
 @dataclass(slots=True)
 class _Repository:
     url: str
+    scope: str = ""  # the project whose alone these credentials are
+    reached: GitCredentials | StageError | None = None  # how, when it was last looked at
     uses: dict[Key, set[str]] = field(default_factory=dict)  # Application -> expressions it reads
     resolved: dict[str, str] = field(default_factory=dict)  # expression -> commit
     named: dict[str, Snapshot] = field(default_factory=dict)  # expression -> that commit, once a look has found it
     fetched: bool = False  # since this process started
     last_good: datetime | None = None
+    last_commit: str = ""  # what was read then, of any expression
     failing: StageError | None = None  # why it cannot be fetched now
     failing_since: float = 0.0
     told: bool = False  # its Applications know that it fails
     moved: asyncio.Event = field(default_factory=asyncio.Event)
+    at_once: asyncio.Event = field(default_factory=asyncio.Event)  # somebody knows that waiting on is of no use
     task: asyncio.Task[None] | None = None
+    address: str = ""  # as a push names it
+
+    def __post_init__(self) -> None:
+        self.address = push_address(self.url)
 
     @property
     def shown(self) -> str:
@@ -75,6 +118,7 @@ class RepositoryWatch:
         interval_s: Callable[[], float],
         fraction: Callable[[], float],
         moved: Callable[[Key], None],
+        access: RepositoryAccess | None = None,
         log: Logger = SILENT,
     ) -> None:
         """`moved` is told of each Application whose revision changed; `interval_s` of 0 turns polling off."""
@@ -84,7 +128,9 @@ class RepositoryWatch:
         self._fraction = fraction
         self._tell = moved
         self._log = log
-        self._known: dict[str, _Repository] = {}
+        self._access = access or Anonymous()
+        self._known: dict[tuple[str, str], _Repository] = {}  # by URL and scope
+        self._projects: dict[Key, str] = {}
         self._group: asyncio.TaskGroup | None = None
 
     async def run(self, ready: Callable[[], None], until_stopped: Callable[[], Awaitable[None]]) -> None:
@@ -100,38 +146,67 @@ class RepositoryWatch:
                 if repository.task is not None:
                     repository.task.cancel()
 
-    def uses(self, key: Key, sources: dict[str, set[str]]) -> bool:
+    def uses(self, key: Key, sources: dict[str, set[str]], project: str = "") -> bool:
         """The Application reads these repositories at these expressions, and no others any more. True when that is new."""
         new = False
-        for url, expressions in sources.items():
-            repository = self._known.get(url)
+        wanted = {(url, self._access.scope(url, project)): expressions for url, expressions in sources.items()}
+        for at, expressions in wanted.items():
+            repository = self._known.get(at)
             if repository is None:
-                repository = self._known[url] = _Repository(url)
+                repository = self._known[at] = _Repository(*at)
                 self._follow(repository)
             if repository.uses.get(key) != expressions:
                 repository.uses[key] = set(expressions)
                 new = True
-        for url in [u for u, r in self._known.items() if key in r.uses and u not in sources]:
-            repository = self._known[url]
+        for at in [at for at, r in self._known.items() if key in r.uses and at not in wanted]:
+            repository = self._known[at]
             del repository.uses[key]
             if not repository.uses:
                 if repository.task is not None:
                     repository.task.cancel()
-                del self._known[url]
+                del self._known[at]
+        self._projects[key] = project
         return new
 
     def forget(self, key: Key) -> None:
         """The Application is gone."""
         self.uses(key, {})
+        del self._projects[key]
 
-    async def snapshot(self, url: str, expression: str, *, refresh: bool) -> Snapshot:
+    def access_changed(self) -> None:
+        """Repository Secrets changed: whoever now reaches a repository in another way looks at it at once."""
+        for repository in list(self._known.values()):
+            elsewhere = [
+                key
+                for key in repository.uses
+                if self._access.scope(repository.url, self._projects.get(key, "")) != repository.scope
+            ]
+            changed = not _same(self._reached(repository), repository.reached)
+            if changed:
+                repository.fetched = False
+                repository.named.clear()
+                self.look_now(repository)
+            for key in list(repository.uses) if changed else elsewhere:
+                self._tell(key)
+
+    def _reached(self, repository: _Repository) -> GitCredentials | StageError | None:
+        try:
+            return self._access.credentials(repository.url, repository.scope)
+        except StageError as error:
+            return error
+
+    def _find(self, url: str, project: str) -> _Repository | None:
+        return self._known.get((url, self._access.scope(url, project)))
+
+    async def snapshot(self, url: str, expression: str, *, refresh: bool, project: str = "") -> Snapshot:
         """The source at a revision, remembered as what the expression names now. Raises StageError.
 
         The first one since the start is fetched, whoever asks; the others read what that brought.
         """
-        repository = self._known.get(url)
+        repository = self._find(url, project)
         if repository is None:
-            return await self._repositories.snapshot(url, expression, refresh=refresh)
+            credentials = self._access.credentials(url, self._access.scope(url, project))
+            return await self._repositories.snapshot(url, expression, refresh=refresh, credentials=credentials)
         if not repository.fetched and not refresh and repository.failing is None:
             try:
                 return await self._snapshot(repository, expression, refresh=True)
@@ -150,35 +225,71 @@ class RepositoryWatch:
             raise
 
     async def _snapshot(self, repository: _Repository, expression: str, *, refresh: bool) -> Snapshot:
-        snapshot = await self._repositories.snapshot(repository.url, expression, refresh=refresh)
+        snapshot = await self._read(repository, expression, refresh=refresh)
         repository.resolved[expression] = snapshot.revision
         if refresh:
             self._is_well(repository)
         return snapshot
 
+    async def _read(self, repository: _Repository, expression: str, *, refresh: bool) -> Snapshot:
+        reached = repository.reached = self._reached(repository)
+        if isinstance(reached, StageError):
+            raise reached
+        snapshot = await self._repositories.snapshot(repository.url, expression, refresh=refresh, credentials=reached)
+        if refresh:
+            repository.last_commit = snapshot.revision
+        return snapshot
+
     def nudge(self, url: str) -> None:
         """Look at a repository now: a webhook said that it moved."""
-        repository = self._known.get(url)
-        if repository is not None:
-            repository.moved.set()
+        for repository in self._known.values():
+            if repository.url == url:
+                self.look_now(repository)
 
-    def named(self, url: str, expression: str) -> Snapshot | None:
+    def pushed(self, push: Push) -> int:
+        """A server tells of a push: look now at the repositories where somebody reads what was pushed. How many."""
+        found = 0
+        for repository in self._known.values():
+            if repository.address in push.addresses and any(
+                push.may_move(*split_expression(expression))
+                for expressions in repository.uses.values()
+                for expression in expressions
+            ):
+                self.look_now(repository)
+                found += 1
+        return found
+
+    @staticmethod
+    def look_now(repository: _Repository) -> None:
+        """Look at it without waiting for anything; many of these while it is looked at are one."""
+        repository.moved.set()
+        repository.at_once.set()
+
+    def of_project(self, project: str) -> tuple[str, ...]:
+        """URLs of the repositories that the project may use because their Secrets are its own."""
+        return self._access.of_project(project)
+
+    def named(self, url: str, expression: str, project: str = "") -> Snapshot | None:
         """The commit that the last look found an expression to name; None when it found none, or there was none yet."""
-        repository = self._known.get(url)
+        repository = self._find(url, project)
         return repository.named.get(expression) if repository is not None else None
 
-    def require_well(self, url: str) -> None:
+    def require_well(self, url: str, project: str = "") -> None:
         """Raise the StageError a failing repository gave, once its Applications are to say so."""
-        repository = self._known.get(url)
+        repository = self._find(url, project)
         if repository is not None and repository.failing is not None and repository.told:
             raise repository.failing
 
-    def last_read(self, urls: Iterable[str]) -> str:
-        """When the failing ones among these repositories could last be read; empty when none fails."""
+    def last_read(self, urls: Iterable[str], project: str = "") -> str:
+        """When the failing ones among these repositories could last be read; empty when none fails.
+
+        Differs: says a time, not an age, because an age in a status would have to be written again and again.
+        """
         return "; ".join(
-            f"{repository.shown} was last read {format_time(repository.last_good)}"
+            f"{repository.shown} was last fetched {format_time(repository.last_good)} at {repository.last_commit[:7]}, "
+            "which is the state shown"
             for url in sorted(set(urls))
-            if (repository := self._known.get(url)) is not None
+            if (repository := self._find(url, project)) is not None
             and repository.failing is not None
             and repository.last_good is not None
         )
@@ -196,6 +307,7 @@ class RepositoryWatch:
             while True:
                 await self._until_due(repository)
                 repository.moved.clear()
+                repository.at_once.clear()
                 try:
                     await self._look(repository)
                 except Exception as error:
@@ -216,11 +328,12 @@ class RepositoryWatch:
             wait_s = min(wait_s, _RETRY_S)
         async with asyncio.TaskGroup() as group:
             sleeping = group.create_task(self._clock.sleep(wait_s))
-            waiting = group.create_task(repository.moved.wait()) if repository.local else None
-            await asyncio.wait([t for t in (sleeping, waiting) if t is not None], return_when=asyncio.FIRST_COMPLETED)
+            # A poll, or an Application that asks in vain, is no reason to try earlier.
+            signal = repository.moved if repository.local else repository.at_once
+            waiting = group.create_task(signal.wait())
+            await asyncio.wait((sleeping, waiting), return_when=asyncio.FIRST_COMPLETED)
             sleeping.cancel()
-            if waiting is not None:
-                waiting.cancel()
+            waiting.cancel()
 
     async def _local(self, repository: _Repository) -> None:
         refused = False
@@ -253,11 +366,14 @@ class RepositoryWatch:
 
     async def _look(self, repository: _Repository) -> None:
         """Fetch once, resolve each expression once, tell who is concerned."""
+        if isinstance(self._reached(repository), StageError):
+            self._cannot_reach(repository)
+            return
         changed: set[str] = set()
         refresh = True
         for expression in sorted({e for used in repository.uses.values() for e in used}):
             try:
-                snapshot = await self._repositories.snapshot(repository.url, expression, refresh=refresh)
+                snapshot = await self._read(repository, expression, refresh=refresh)
             except StageError as error:
                 if _is_outage(error):
                     self._fails(repository, error, at_once=repository.local)
@@ -281,6 +397,14 @@ class RepositoryWatch:
                 told += 1
                 if told % _TOLD_AT_ONCE == 0:
                     await asyncio.sleep(0)
+
+    def _cannot_reach(self, repository: _Repository) -> None:
+        """Its Secret cannot be used: whoever could read it is told."""
+        repository.named.clear()
+        if repository.resolved:
+            repository.resolved.clear()
+            for key in list(repository.uses):
+                self._tell(key)
 
     def _fails(self, repository: _Repository, error: StageError, *, at_once: bool) -> None:
         """Note a failed fetch; its Applications are told once, after the grace period or `at_once`."""
@@ -311,3 +435,9 @@ class RepositoryWatch:
 def _is_outage(error: StageError) -> bool:
     """The repository could not be fetched, which may pass; all else is said by what is in it."""
     return error.retry_after_s is not None
+
+
+def _same(left: GitCredentials | StageError | None, right: GitCredentials | StageError | None) -> bool:
+    if isinstance(left, StageError) and isinstance(right, StageError):
+        return left.message == right.message
+    return left == right

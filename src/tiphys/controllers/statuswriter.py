@@ -225,7 +225,7 @@ class StatusWriter:
         now, before = self._now(), app.status
         message = error.message
         if error.stage == "source":
-            told = self._comparer.last_read(s.repo_url for s in app.spec.all_sources)
+            told = self._comparer.last_read((s.repo_url for s in app.spec.all_sources), app.project_name)
             message = f"{message} ({told})" if told else message
         condition = ApplicationCondition(type=error.reason, message=message)
         return replace(

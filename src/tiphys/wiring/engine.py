@@ -35,7 +35,8 @@ from tiphys.wiring.clusters import Clusters
 from tiphys.wiring.home import HomeClaim
 from tiphys.wiring.options import EngineOptions, cluster_config
 from tiphys.wiring.rendering import Rendering
-from tiphys.wiring.sources import open_repositories
+from tiphys.wiring.scripting import Scripting
+from tiphys.wiring.sources import RepositorySecrets, open_repositories
 
 USER_AGENT = f"tiphys/{__version__}"
 WORKERS = 16
@@ -67,17 +68,21 @@ def build_engine(
     database = Database(options.store_url or sqlite_url(options.home / "store.db"))
     ledger = Ledger(database)
     git = open_repositories(options, env=env, clock=clock)
-    rendering = Rendering(options, database=database, plane=plane, clock=clock, log=log)
+    scripting = Scripting(options, clock=clock, log=log)
+    rendering = Rendering(options, env=env, database=database, plane=plane, clock=clock, log=log)
     clusters = Clusters(client, plane=plane, env=env, clock=clock, log=log)
 
+    secrets = RepositorySecrets()
     watch = RepositoryWatch(
         git,
         clock=clock,
         interval_s=lambda: plane.settings.reconciliation_timeout.total_seconds(),
         fraction=random.random,
         moved=lambda key: controller.repository_moved(key),
+        access=secrets,
         log=log.bind(part="repositories"),
     )
+    secrets.tie(plane, watch)
     controller = ApplicationController(
         plane=plane,
         clusters=clusters.sessions,
@@ -85,6 +90,7 @@ def build_engine(
         render=rendering.render,
         reads=rendering.reads,
         ledger=ledger,
+        health=scripting.health,
         clock=clock,
         fraction=random.random,
         log=log.bind(part="applications"),
@@ -140,7 +146,23 @@ def build_engine(
         *key, Freshness(reconciled_at=format_time(now), revision=sync.revision, revisions=sync.revisions)
     )
     metrics = build_metrics(plane, controller, clusters.sessions, lambda: rendering.renderer.renders)
-    services = replace(build_services(options, plane, client, controller, cache, clock, log), metrics=metrics.render)
+    services = replace(
+        build_services(
+            options,
+            plane,
+            client,
+            controller,
+            cache,
+            clock,
+            log,
+            ledger=ledger,
+            kept=rendering.kept,
+            commits=git,
+        ),
+        metrics=metrics.render,
+        clusters=lambda: plane.clusters,
+        cluster_book=clusters.admin(plane),
+    )
 
     api = ApiService(services, options, plane=plane, clock=clock)
 
@@ -163,7 +185,12 @@ def build_engine(
     groups = [
         [Service("store", store), Service("api-server", connection)],
         [service("leadership", leadership.run)],
-        [Service("render-workers", rendering.pool.serve), service("clusters", clusters.sessions.run)],
+        [
+            Service("render-workers", rendering.pool.serve),
+            Service("script-workers", scripting.pool.serve),
+            Service("tool-workers", rendering.tool_pool.serve),
+            service("clusters", clusters.sessions.run),
+        ],
         [service("control-plane", plane.run)],
         [
             service("repositories", watch.run),

@@ -1,11 +1,21 @@
-"""Repositories and what the engine tells git."""
+"""Repositories, what the engine tells git, and the Secrets that say how they are reached."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tiphys.controllers.controlplane import ControlPlane
+from tiphys.controllers.repositories import RepositoryWatch
+from tiphys.credentials.book import RepositoryBook
+from tiphys.credentials.followed import FollowedRepositories
+from tiphys.credentials.secrets import CredentialError
+from tiphys.engine.source.access import Connection, GitCredentials
 from tiphys.engine.source.git import GitRepositories
+from tiphys.engine.source.urls import parse_repository_url
+from tiphys.engine.states import StageError
+from tiphys.model.repository import Repository
 from tiphys.runtime.clock import Clock
+from tiphys.runtime.redact import redact_url
 from tiphys.wiring.options import EngineOptions
 
 # All that git sees of the engine's environment.
@@ -20,3 +30,66 @@ def open_repositories(options: EngineOptions, *, env: Mapping[str, str], clock: 
         allow_file_urls=options.allow_file_repositories,
         env={name: value for name, value in env.items() if name in GIT_ENV},
     )
+
+
+class RepositorySecrets:
+    """How the repository Secrets of our namespace let its projects reach repositories."""
+
+    def __init__(self) -> None:
+        self._followed = FollowedRepositories()
+
+    @property
+    def book(self) -> RepositoryBook:
+        """Those in force now."""
+        return self._followed.book
+
+    def tie(self, plane: ControlPlane, watch: RepositoryWatch) -> None:
+        """Read what the control plane sees, and tell the watch of changes."""
+        plane.config_followers.append(self._followed)
+        self._followed.changed = watch.access_changed
+
+    def scope(self, url: str, project: str) -> str:
+        """The project if it reaches the repository with credentials of its own, else the empty string."""
+        return self.book.scope(url, project)
+
+    def of_project(self, project: str) -> tuple[str, ...]:
+        """URLs of the repositories whose Secrets are the project's own."""
+        return self.book.of_project(project)
+
+    def credentials(self, url: str, scope: str) -> GitCredentials | None:
+        """Those in force now. Raises StageError when their Secret cannot be used."""
+        book = self.book
+        try:
+            return git_credentials(book.find(url, scope), book)
+        except CredentialError as error:
+            raise StageError("source", "ComparisonError", f"failed to fetch {redact_url(url)}: {error}") from None
+
+
+def git_credentials(repository: Repository, book: RepositoryBook) -> GitCredentials | None:
+    """What git is told for a repository; None when there is nothing to tell. Raises CredentialError."""
+    try:
+        parsed = parse_repository_url(repository.url, allow_file=True)
+    except StageError:
+        return None  # it is refused for its URL, wherever that is read
+    if parsed.local is not None:
+        return None
+    if parsed.ssh_host and repository.proxy:
+        raise CredentialError("a proxy for a repository over ssh is not supported yet")
+    connection = Connection(
+        ca="" if parsed.ssh_host else book.certificate(parsed.host),
+        known_hosts=book.known_hosts if parsed.ssh_host else "",
+        insecure=repository.insecure,
+        proxy=repository.proxy,
+        no_proxy=repository.no_proxy,
+    )
+    if parsed.ssh_host:
+        return GitCredentials(ssh_private_key=repository.ssh_private_key, connection=connection)
+    found = GitCredentials(
+        username=repository.username,
+        password=repository.password,
+        bearer_token=repository.bearer_token,
+        client_cert=repository.tls_client_cert_data,
+        client_key=repository.tls_client_cert_key,
+        connection=connection,
+    )
+    return None if found == GitCredentials() else found

@@ -11,6 +11,7 @@ import pytest
 from tests.support.clock import VirtualClock, settle
 
 from tiphys.controllers.repositories import GRACE_S, Key, RepositoryWatch
+from tiphys.engine.source.access import GitCredentials
 from tiphys.engine.states import Snapshot, StageError
 
 URL = "https://git.example.com/a.git"
@@ -27,6 +28,7 @@ class Git:
         self.fetches = 0
         self.asked = 0
         self.callback: Callable[[], None] = lambda: None
+        self.credentials: list[GitCredentials | None] = []
 
     async def revision(self, url: str, expression: str, *, refresh: bool = False) -> str:
         self.asked += 1
@@ -39,7 +41,10 @@ class Git:
             raise StageError("source", "ComparisonError", f"unable to resolve '{expression}'")
         return found
 
-    async def snapshot(self, url: str, expression: str, *, refresh: bool) -> Snapshot:
+    async def snapshot(
+        self, url: str, expression: str, *, refresh: bool, credentials: GitCredentials | None = None
+    ) -> Snapshot:
+        self.credentials.append(credentials)
         return Snapshot(url, await self.revision(url, expression, refresh=refresh), tree=None)  # type: ignore[arg-type]
 
     async def watch_local(self, url: str, callback: Callable[[], None], *, ready: asyncio.Event | None = None) -> None:
@@ -123,7 +128,7 @@ async def test_a_failing_repository_is_said_once_after_the_grace_period_and_once
         assert world.told == keys("a", "b")
         with pytest.raises(StageError, match="failed to fetch"):
             world.watch.require_well(URL)
-        assert world.watch.last_read([URL]).startswith(f"{URL} was last read 2026-01-01T00:00:00Z")
+        assert world.watch.last_read([URL]).startswith(f"{URL} was last fetched 2026-01-01T00:00:00Z at 1")
         await world.clock.advance(3600)
         assert world.told == keys("a", "b")
 
@@ -202,4 +207,4 @@ async def test_a_password_in_a_url_is_not_shown() -> None:
         world.git.down = True
         await world.clock.advance(INTERVAL_S + 1)
         assert "hunter2" not in world.watch.last_read([url])
-        assert "was last read" in world.watch.last_read([url])
+        assert "was last fetched" in world.watch.last_read([url])

@@ -1,0 +1,1 @@
+"""Repository Secrets and templates -> with what a repository is reached."""
