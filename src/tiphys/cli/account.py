@@ -9,7 +9,8 @@ import click
 
 from tiphys.cli import ask
 from tiphys.cli.arguments import Noun
-from tiphys.cli.output import print_value, table
+from tiphys.cli.failure import CommandFailed
+from tiphys.cli.output import parse_duration, print_value, table
 from tiphys.cli.session import login_in_force, open_api, options_of, places
 from tiphys.client.contexts import read_contexts, write_contexts
 from tiphys.runtime.secret import Secret
@@ -158,6 +159,78 @@ def get_account(ctx: click.Context, name: str, output: str) -> None:
         _print_account(found)
     else:
         print_value(found, output)
+
+
+@account.command("generate-token")
+@click.option("-a", "--account", "name", default="", help="Name of the account. [default: one's own]")
+@click.option(
+    "-e", "--expires-in", default="0s", show_default=True, help="How long it counts, as in 24h or 7d; 0s: always."
+)
+@click.option("--id", "token_id", default="", help="Id of the token. [default: a new one]")
+@click.pass_context
+def generate_token(ctx: click.Context, name: str, expires_in: str, token_id: str) -> None:
+    """Make an API key for an account that has the capability apiKey, and print it.
+
+    \b
+    Example:
+      tiphys account generate-token --account ci --expires-in 30d
+    """
+    seconds = parse_duration(expires_in)
+    if seconds is None:
+        raise CommandFailed(f"--expires-in: expected a duration such as 24h, but instead got: {expires_in}")
+    api = open_api(ctx)
+    owner = name or str(api.user_info().get("username") or "")
+    click.echo(api.create_account_token(owner, token_id=token_id, expires_in_s=round(seconds)).reveal())
+
+
+@account.command("delete-token")
+@click.argument("token_id", metavar="ID")
+@click.option("-a", "--account", "name", default="", help="Name of the account. [default: one's own]")
+@click.pass_context
+def delete_token(ctx: click.Context, token_id: str, name: str) -> None:
+    """Revoke an API key of an account; `account get` lists the ids.
+
+    \b
+    Example:
+      tiphys account delete-token --account ci 0c8f6e3d
+    """
+    api = open_api(ctx)
+    api.delete_account_token(name or str(api.user_info().get("username") or ""), token_id)
+
+
+@account.command("session-token")
+@click.option("-o", "--output", default="", help="Output format. One of: json|yaml")
+@click.pass_context
+def session_token(ctx: click.Context, output: str) -> None:
+    """Print the token that this CLI uses now, for programs that want one in a header.
+
+    \b
+    Example:
+      curl -H "Authorization: Bearer $(tiphys account session-token)" https://argocd.example.com/api/v1/applications
+    """
+    options = options_of(ctx)
+    login = login_in_force(options, os.environ, read_contexts(places(options, os.environ).in_force))
+    if not login.token:
+        raise CommandFailed("there is no token: nobody is logged in", hint="Log in with `tiphys login HOST`.")
+    if output:
+        print_value({"server": login.server, "token": login.token.reveal()}, output)
+    else:
+        click.echo(login.token.reveal())
+
+
+@account.command("bcrypt")
+@click.option("--password", help="The password; asked for when absent.")
+def bcrypt_password(password: str | None) -> None:
+    """Print the bcrypt hash of a password, as accounts in Secrets have it.
+
+    \b
+    Example:
+      tiphys account bcrypt --password "$PASSWORD"
+    """
+    import bcrypt
+
+    secret = Secret(password) if password else ask.password("Password: ", "--password")
+    click.echo(bcrypt.hashpw(secret.reveal().encode(), bcrypt.gensalt(rounds=10)).decode())
 
 
 def _print_account(found: dict[str, Any]) -> None:

@@ -53,10 +53,14 @@ class Flag(click.Option):
         return ""
 
 
-def flag(*names: str, default: bool | None = False, help: str = "", hidden: bool = False) -> Callable[[Any], Any]:
+def flag(
+    *names: str, default: bool | None = False, help: str = "", hidden: bool = False, expose_value: bool = True
+) -> Callable[[Any], Any]:
     """A boolean option; `default=None` tells "not given" apart."""
     shown = f"{help} [default: true]" if default else help
-    return click.option(*names, cls=Flag, type=GoBool(), default=default, help=shown, hidden=hidden)
+    return click.option(
+        *names, cls=Flag, type=GoBool(), default=default, help=shown, hidden=hidden, expose_value=expose_value
+    )
 
 
 def _remember(ctx: click.Context, param: click.Parameter, value: object) -> None:

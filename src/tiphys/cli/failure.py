@@ -15,33 +15,47 @@ import click
 
 FAILED = 1
 ERROR = 20
+# With --exit-codes extended: one for each way to fail.
+USAGE, TIMED_OUT, SYNC_FAILED, UNHEALTHY, PRUNING_REQUIRED = 2, 3, 4, 5, 6
 
 
 class CommandFailed(Exception):
-    """Ends the command. `hint` says what to type next and is for people only."""
+    """Ends the command. `hint` says what to type next and is for people only, as is `human`, said instead of the message.
 
-    def __init__(self, message: str, *, code: int = ERROR, hint: str = "") -> None:
+    `extended` is the exit code where those are asked for.
+    """
+
+    def __init__(
+        self, message: str, *, code: int = ERROR, hint: str = "", human: str = "", extended: int | None = None
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.hint = hint
+        self.human = human
+        self.extended = code if extended is None else extended
 
 
-def not_as_asked(message: str, *, hint: str = "") -> CommandFailed:
+def not_as_asked(message: str, *, hint: str = "", extended: int | None = None) -> CommandFailed:
     """The command was carried out and the result is not the one asked for."""
-    return CommandFailed(message, code=FAILED, hint=hint)
+    return CommandFailed(message, code=FAILED, hint=hint, extended=extended)
+
+
+def is_for_people(logformat: str | None) -> bool:
+    """Whether errors are written for people."""
+    return logformat is None and sys.stderr.isatty()
 
 
 def report(error: CommandFailed, *, logformat: str | None) -> None:
     """Write the error to stderr."""
     message = str(error).rstrip("\n")
-    form = logformat or ("human" if sys.stderr.isatty() else "json")
+    form = logformat or ("human" if is_for_people(logformat) else "json")
     moment = datetime.now().astimezone().isoformat(timespec="seconds").replace("+00:00", "Z")
     if form == "json":
         line = json.dumps({"level": "fatal", "msg": message, "time": moment}, separators=(",", ":"))
     elif form == "text":
         line = f'time="{moment}" level=fatal msg={json.dumps(message)}'
     else:
-        line = f"{_coloured('Error:')} {message}"
+        line = f"{_coloured('Error:')} {error.human or message}"
         if error.hint:
             line += f"\n{error.hint}"
     click.echo(line, err=True)

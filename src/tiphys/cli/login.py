@@ -13,6 +13,7 @@ import click
 
 from tiphys.cli import ask
 from tiphys.cli.arguments import Verb, flag
+from tiphys.cli.complete import complete_contexts, forget
 from tiphys.cli.failure import CommandFailed, not_as_asked
 from tiphys.cli.session import choose_own, endpoint_of, options_of, places
 from tiphys.client.api import Api
@@ -28,9 +29,10 @@ from tiphys.runtime.secret import Secret
 @click.option("--password", help="Its password; asked for when absent, or read from standard input.")
 @click.option("--name", "context_name", help="Name of the context. [default: the server]")
 @flag("--skip-test-tls", help="Do not look first whether the server speaks TLS.")
-@flag("--sso", help="Not supported yet.")
-@click.option("--sso-port", type=int, hidden=True)
-@flag("--sso-launch-browser", default=None, hidden=True)
+@flag("--sso", help="Not supported yet: it needs a browser login at the server.")
+@click.option("--sso-port", type=int, hidden=True, expose_value=False)
+@flag("--sso-launch-browser", default=None, hidden=True, expose_value=False)
+@click.option("--callback", hidden=True, expose_value=False)
 @click.pass_context
 def login(
     ctx: click.Context,
@@ -40,8 +42,6 @@ def login(
     context_name: str | None,
     skip_test_tls: bool,
     sso: bool,
-    sso_port: int | None,
-    sso_launch_browser: bool | None,
 ) -> None:
     """Log in to a server and remember it as the current context.
 
@@ -56,7 +56,10 @@ def login(
     if not server:
         raise click.UsageError("login needs the address of a server, as in: login localhost:8080", ctx)
     if sso:
-        raise CommandFailed("--sso is not supported yet: log in with --username and --password")
+        raise CommandFailed(
+            "--sso is not supported yet: the server has no single sign-on",
+            hint="Log in with --username and --password, or use an API key: account generate-token.",
+        )
     server = server.removeprefix("https://").rstrip("/")
     wanted = Login(
         name=context_name or server,
@@ -80,6 +83,7 @@ def login(
     contexts.current = wanted.name
     write_contexts(where.own, contexts)
     choose_own(where)
+    forget()
     click.echo(f"Context '{wanted.name}' updated")
 
 
@@ -148,6 +152,9 @@ def _display_name(token: Secret) -> str:
 
 @click.command("relogin", cls=Verb)
 @click.option("--password", help="The account's password; asked for when absent.")
+@click.option("--sso-port", type=int, hidden=True, expose_value=False)
+@flag("--sso-launch-browser", default=None, hidden=True, expose_value=False)
+@click.option("--callback", hidden=True, expose_value=False)
 @click.pass_context
 def relogin(ctx: click.Context, password: str | None) -> None:
     """Log in again as the user of the current context.
@@ -172,7 +179,7 @@ def relogin(ctx: click.Context, password: str | None) -> None:
 
 
 @click.command("logout", cls=Verb)
-@click.argument("name", metavar="CONTEXT")
+@click.argument("name", metavar="CONTEXT", shell_complete=complete_contexts)
 @click.pass_context
 def logout(ctx: click.Context, name: str) -> None:
     """Forget the token of a context, and end its session at the server when that can be reached.
@@ -198,11 +205,12 @@ def logout(ctx: click.Context, name: str) -> None:
         transport.close()
     contexts.set_token(found.user, Secret(""))
     write_contexts(path, contexts)
+    forget()
     click.echo(f"Logged out from '{name}'")
 
 
 @click.command("context", cls=Verb)
-@click.argument("name", metavar="[CONTEXT]", required=False)
+@click.argument("name", metavar="[CONTEXT]", required=False, shell_complete=complete_contexts)
 @flag("--delete", help="Delete the context instead of switching to it.")
 @click.pass_context
 def context(ctx: click.Context, name: str | None, delete: bool) -> None:
@@ -246,7 +254,30 @@ def context(ctx: click.Context, name: str | None, delete: bool) -> None:
     contexts.current = name
     write_contexts(path, contexts)
     _choose(where.local, is_local=path == where.local)
+    forget()
     click.echo(f"Switched to context '{name}'")
+
+
+@click.command("configure", cls=Verb)
+@flag("--prompts-enabled", default=None, help="Ask before deletions on a terminal; =false never asks.")
+@click.pass_context
+def configure(ctx: click.Context, prompts_enabled: bool | None) -> None:
+    """Change what this CLI does by default.
+
+    \b
+    Example:
+      tiphys configure --prompts-enabled=false
+    """
+    where = places(options_of(ctx), os.environ)
+    contexts = read_contexts(where.in_force)
+    if contexts is None:
+        raise not_as_asked("No local configuration found. Log in first: `login`")
+    if prompts_enabled is None:
+        raise click.UsageError("configure needs --prompts-enabled or --prompts-enabled=false", ctx)
+    contexts.prompts_enabled = prompts_enabled
+    write_contexts(where.in_force, contexts)
+    click.echo("Successfully updated the following configuration settings:")
+    click.echo(f"prompts-enabled: {'true' if prompts_enabled else 'false'}")
 
 
 def _files(options: dict[str, Any]) -> dict[Path, ContextFile]:

@@ -11,17 +11,21 @@ from typing import Any
 import click
 
 from tiphys.cli.arguments import Noun, given_globals
-from tiphys.cli.failure import ERROR, FAILED, CommandFailed, report
+from tiphys.cli.failure import ERROR, FAILED, USAGE, CommandFailed, is_for_people, report
 
 # Command -> module and attribute. A command's module is imported when the command is run, so that `tiphys version` does not
 # pay for the engine.
 COMMANDS = {
     "account": ("tiphys.cli.account", "account"),
+    "admin": ("tiphys.cli.admin", "admin"),
     "app": ("tiphys.cli.app.group", "app"),
+    "cluster": ("tiphys.cli.cluster", "cluster"),
     "completion": ("tiphys.cli.completion", "completion"),
+    "configure": ("tiphys.cli.login", "configure"),
     "context": ("tiphys.cli.login", "context"),
     "login": ("tiphys.cli.login", "login"),
     "logout": ("tiphys.cli.login", "logout"),
+    "proj": ("tiphys.cli.proj.group", "proj"),
     "relogin": ("tiphys.cli.login", "relogin"),
     "version": ("tiphys.cli.version", "version"),
     "down": ("tiphys.cli.environment", "down"),
@@ -36,11 +40,15 @@ COMMANDS = {
 # What stands in the root command's help; given here so that help imports nothing.
 SUMMARIES = {
     "account": "Manage the account that is logged in.",
+    "admin": "What needs the cluster instead of the API.",
     "app": "Manage applications.",
+    "cluster": "Manage clusters that Applications may be deployed to.",
     "completion": "Print shell completion code.",
+    "configure": "Change settings of this CLI.",
     "context": "Show or switch contexts.",
     "login": "Log in to a server.",
     "logout": "Log out.",
+    "proj": "Manage projects.",
     "relogin": "Log in again where the current context points.",
     "version": "Print version information.",
     "down": "Stop what `up` started.",
@@ -101,53 +109,61 @@ def root() -> None:
 
 def run(argv: Sequence[str], *, program: str = "tiphys") -> int:
     """Run one command line; the exit code."""
-    logformat: str | None = None
+    given: dict[str, Any] = {}
+    asked: click.Context | None = None
     try:
         with root.make_context(program, list(argv)) as ctx:
+            asked = ctx
             try:
                 result = root.invoke(ctx)
             finally:
-                logformat = given_globals(ctx).get("logformat")
+                given = given_globals(ctx)
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as error:
         return error.exit_code
-    except click.exceptions.NoArgsIsHelpError as error:
+    except click.ClickException as error:  # wrong usage, or a group without a verb
         error.show()
-        return FAILED
-    except click.ClickException as error:
-        error.show()
-        return FAILED
+        return USAGE if _is_extended(argv) else FAILED
     except (click.Abort, KeyboardInterrupt):
         return 130
     except BrokenPipeError:
         return _closed_pipe()
     except Exception as error:
-        failed = _as_failure(error)
+        logformat = given.get("logformat")
+        failed = _as_failure(error, asked if is_for_people(logformat) else None)
         if failed is None:
             raise
         report(failed, logformat=logformat)
-        return failed.code
+        return failed.extended if given.get("exit_codes") == "extended" else failed.code
 
 
-def _as_failure(error: Exception) -> CommandFailed | None:
-    """What is the user's or the server's affair; None is a bug of ours and keeps its stack."""
+def _is_extended(argv: Sequence[str]) -> bool:
+    """Whether extended exit codes are asked for on a command line that could not be parsed."""
+    return "--exit-codes=extended" in argv or "--exit-codes extended" in " ".join(argv)
+
+
+def _as_failure(error: Exception, ctx: click.Context | None) -> CommandFailed | None:
+    """What is the user's or the server's affair; None is a bug of ours and keeps its stack.
+
+    With a context people read it: names that are not there are answered with near ones.
+    """
     if isinstance(error, CommandFailed):
         return error
     from tiphys.cli.output import UnknownFormError
 
     if isinstance(error, UnknownFormError):
         return CommandFailed(str(error), code=ERROR)
-    from tiphys.client.errors import PERMISSION_DENIED, UNAUTHENTICATED, ApiFailure, ContextError, Unreachable
+    from tiphys.client.errors import ApiFailure, ContextError, Unreachable
 
     if isinstance(error, Unreachable):
         hint = "Is the server's certificate one of its own? Give --server-crt, or --insecure." if error.tls else ""
         return CommandFailed(str(error), hint=hint or "Is it running? `tiphys status` says what runs on this machine.")
     if isinstance(error, ApiFailure):
-        hints = {
-            UNAUTHENTICATED: "Log in with `tiphys login HOST`; `tiphys up` does it for what runs on this machine.",
-            PERMISSION_DENIED: "It is not there, or you may not do this: `tiphys account can-i` tells which.",
-        }
-        return CommandFailed(str(error), hint=hints.get(error.code, ""))
+        if ctx is not None:
+            from tiphys.cli.explain import explained
+
+            return explained(ctx, error)
+        return CommandFailed(str(error))
     if isinstance(error, ContextError):
         return CommandFailed(str(error))
     return None
@@ -164,7 +180,7 @@ def entrypoint() -> None:
     program = "argocd" if os.path.basename(sys.argv[0]).startswith("argocd") else "tiphys"
     instruction = os.environ.get(f"_{program.upper()}_COMPLETE")
     if instruction:
-        from click.shell_completion import shell_complete
+        from tiphys.cli.completion import complete
 
-        sys.exit(shell_complete(root, {}, program, f"_{program.upper()}_COMPLETE", instruction))
+        sys.exit(complete(root, program, instruction))
     sys.exit(run(sys.argv[1:], program=program))

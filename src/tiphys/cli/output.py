@@ -56,24 +56,28 @@ def _line(cells: list[str], widths: list[int]) -> str:
 
 def print_json(value: object) -> None:
     """JSON, two blanks an indent."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    click.echo(value_text(value, "json"), nl=False)
 
 
 def print_yaml(value: object) -> None:
     """YAML with sorted keys."""
-    from tiphys.apimachinery.yamljson import dump_yaml
-
-    click.echo(dump_yaml(value), nl=False)
+    click.echo(value_text(value, "yaml"), nl=False)
 
 
 def print_value(value: object, form: str) -> None:
-    """A value in the form `-o` asked for. Raises UsageError for another form."""
+    """A value in the form `-o` asked for. Raises UnknownFormError for another form."""
+    click.echo(value_text(value, form), nl=False)
+
+
+def value_text(value: object, form: str) -> str:
+    """A value as `json` or `yaml`, ending with a newline. Raises UnknownFormError for another form."""
     if form == "json":
-        print_json(value)
-    elif form == "yaml":
-        print_yaml(value)
-    else:
-        raise UnknownFormError(form)
+        return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    if form == "yaml":
+        from tiphys.apimachinery.yamljson import dump_yaml
+
+        return dump_yaml(value)
+    raise UnknownFormError(form)
 
 
 class UnknownFormError(Exception):

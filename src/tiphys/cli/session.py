@@ -82,6 +82,11 @@ def open_api(ctx: click.Context, *, within_s: float = ANSWER_WITHIN_S) -> Api:
     return api
 
 
+def opened_again(api: Api) -> Api:
+    """Another client of the same server, for another thread. Whoever asks closes it."""
+    return Api(Transport(api.transport.endpoint))
+
+
 def endpoint(options: Mapping[str, Any], env: Mapping[str, str]) -> Endpoint:
     """The server in force and how to reach it. Raises CommandFailed, ContextError."""
     where = places(options, env)

@@ -116,9 +116,12 @@ class Api:
         query = _query(selector=selector, projects=list(projects), repo=repo, appNamespace=namespace, fields=fields)
         return _items(self._object("GET", f"{V1}/applications", query=query))
 
-    def get_application(self, name: str, namespace: str = "", *, refresh: str = "", project: str = "") -> Object:
+    def get_application(
+        self, name: str, namespace: str = "", *, refresh: str = "", project: str = "", timeout_s: float | None = None
+    ) -> Object:
         """One Application; `refresh` (`normal` or `hard`) waits until it was looked at again."""
-        timeout_s = REFRESH_WITHIN_S if refresh else None
+        if refresh and timeout_s is None:
+            timeout_s = REFRESH_WITHIN_S
         query = _query(appNamespace=namespace, refresh=refresh, project=project)
         return self._object("GET", _application(name), query=query, timeout_s=timeout_s)
 

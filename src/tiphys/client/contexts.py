@@ -67,9 +67,14 @@ class ContextFile:
         return not self._items("contexts")
 
     @property
-    def prompts_enabled(self) -> bool:
-        """Whether commands may ask before they change something; the file's default."""
-        return bool(self._raw.get("prompts-enabled"))
+    def prompts_enabled(self) -> bool | None:
+        """Whether commands ask before they delete something; None when the file does not say."""
+        found = self._raw.get("prompts-enabled")
+        return None if found is None else bool(found)
+
+    @prompts_enabled.setter
+    def prompts_enabled(self, enabled: bool) -> None:
+        self._raw["prompts-enabled"] = enabled
 
     def login(self, name: str = "") -> Login:
         """A context by name, the current one by default. Raises ContextError."""

@@ -59,7 +59,7 @@ def edit(ctx: click.Context, name: str, app_namespace: str | None) -> None:
         except ApiFailure as error:
             raise EditorError(error.message) from error
 
-    changed = edit_until_saved(before, app_name, lambda path: _run_editor(path), save)
+    changed = edit_until_saved(before, app_name, run_editor, save)
     click.echo(f"Application '{app_name}' updated successfully" if changed else "Edit cancelled, no changes made.")
 
 
@@ -119,7 +119,8 @@ def _without_comments(text: str) -> str:
     return "".join(line for line in text.splitlines(keepends=True) if not line.startswith("#"))
 
 
-def _run_editor(path: Path) -> None:
+def run_editor(path: Path) -> None:
+    """Open the file in the user's editor. Raises CommandFailed."""
     editor = os.environ.get("KUBE_EDITOR") or os.environ.get("EDITOR") or os.environ.get("VISUAL") or "vi"
     try:
         done = subprocess.run([*shlex.split(editor), str(path)], check=False)

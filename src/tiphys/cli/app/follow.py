@@ -12,22 +12,20 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import click
-
 from tiphys.cli.app import show
 from tiphys.cli.app.get import FORMS, application_url
 from tiphys.cli.app.naming import qualified_name
+from tiphys.cli.app.progress import Board
 from tiphys.cli.app.show import ResourceState, resource_states
-from tiphys.cli.failure import CommandFailed, not_as_asked
-from tiphys.cli.output import UnknownFormError, print_value, tabulate
+from tiphys.cli.failure import TIMED_OUT, UNHEALTHY, CommandFailed, not_as_asked
+from tiphys.cli.output import UnknownFormError, value_text
 from tiphys.client.api import Api
 from tiphys.client.errors import NOT_FOUND, PERMISSION_DENIED, ApiFailure, TimedOut, Unreachable
 
 HEARTBEAT_S = 15.0
 COMPARED_WITHIN_S = 1.0  # after an operation has ended; then a comparison is asked for
 RECONNECT_S = 1.0
-_COLUMNS = ("TIMESTAMP", "GROUP", "KIND", "NAMESPACE", "NAME", "STATUS", "HEALTH", "HOOK", "MESSAGE")
-_WIDTHS = (0, 5, 10, 10, 20, 8, 7, 10, 0)
+DETAILS_S = 1.0  # how often the health of single resources is asked for where it matters
 
 Object = Mapping[str, Any]
 
@@ -77,32 +75,26 @@ class Outcome:
 
 
 @dataclass(slots=True)
-class _Log:
-    """Prints a line for each resource that changed."""
+class _Known:
+    """What is known of each resource, to tell what is new."""
 
-    silent: bool
-    known: dict[tuple[str, str, str, str], ResourceState] = field(default_factory=dict)
-    started: bool = False
+    states: dict[tuple[str, str, str, str], ResourceState] = field(default_factory=dict)
 
-    def tell(self, states: Sequence[ResourceState]) -> ResourceState | None:
-        """Print what changed; the state before, of a resource that has just become Degraded."""
-        lines: list[tuple[str, ...]] = [] if self.started else [_COLUMNS]
+    def learn(self, states: Sequence[ResourceState]) -> tuple[list[ResourceState], ResourceState | None]:
+        """What changed; and the state before, of a resource that has just become Degraded."""
+        changed: list[ResourceState] = []
         degraded = None
         for state in _grouped(states):
-            before = self.known.get(state.key)
+            before = self.states.get(state.key)
             if before is None:
-                self.known[state.key] = state
-                lines.append((_now(), *state.cells))
+                self.states[state.key] = state
+                changed.append(state)
                 continue
-            if state.health == "Degraded" and before.health not in ("Unknown", "Degraded"):
+            if state.health == "Degraded" and before.health not in ("Unknown", "Degraded", ""):
                 degraded = ResourceState(*before.cells)
             if before.merge(state):
-                lines.append((_now(), *before.cells))
-        self.started = True
-        if lines and not self.silent:
-            rows = ["\t".join(cell.rjust(width) for cell, width in zip(row, _WIDTHS, strict=True)) for row in lines]
-            click.echo(tabulate("".join(f"{row}\n" for row in rows), min_width=5), nl=False)
-        return degraded
+                changed.append(before)
+        return changed, degraded
 
 
 def check_form(form: str) -> None:
@@ -116,6 +108,7 @@ def wait_for(
     name: str,
     namespace: str,
     wanted: Wanted,
+    board: Board,
     *,
     timeout_s: float = 0,
     form: str = "wide",
@@ -125,8 +118,9 @@ def wait_for(
 
     `timeout_s` 0 waits without end. With `selected` only these resources count.
     """
-    follower = _Follower(api, name, namespace, timeout_s)
-    log = _Log(silent=form in ("json", "yaml"))
+    detailed = board.detailed or bool(selected and wanted.healths)
+    follower = _Follower(api, name, namespace, timeout_s, board, detailed=detailed)
+    known = _Known()
     refresh = False
     operation: Any = None
     try:
@@ -134,32 +128,37 @@ def wait_for(
             operation = show.field(app, "status", "operationState")
             if kind == "DELETED":
                 if wanted.delete:
-                    click.echo(f"Application '{qualified_name(app)}' deleted")
+                    board.final(name, f"Application '{qualified_name(app)}' deleted\n")
                     return Outcome(None)
                 raise CommandFailed(f"application '{name}' was deleted")
             refresh = refresh or _is_changing(app)
             busy = operation_in_progress(app, compared_since=follower.compared_since)
             if _is_ready(app, wanted, selected) and not (wanted.operation and busy):
-                return Outcome(_print_final(api, name, namespace, app, wanted, form, refresh=refresh), operation)
-            degraded = log.tell(resource_states(app, selected))
+                final = _tell_final(api, name, namespace, app, wanted, form, board, refresh=refresh)
+                return Outcome(final, operation)
+            states = resource_states(app, selected)
+            changed, degraded = known.learn(states)
+            board.tell(name, app, states, changed)
             if degraded is not None and wanted.health and not wanted.degraded:
-                _print_final(api, name, namespace, app, wanted, form, refresh=refresh)
+                _tell_final(api, name, namespace, app, wanted, form, board, refresh=refresh)
                 raise CommandFailed(
-                    f"application '{name}' health state has transitioned from {degraded.health} to Degraded"
+                    f"application '{name}' health state has transitioned from {degraded.health} to Degraded",
+                    extended=UNHEALTHY,
                 )
     except TimedOut:
-        return _timed_out(api, name, namespace, wanted, form, timeout_s)
-    except KeyboardInterrupt:
-        click.echo(f"\nNo longer waiting; the operation goes on. To end it: app terminate-op {name}", err=True)
-        raise
+        return _timed_out(api, name, namespace, wanted, form, timeout_s, board)
     raise CommandFailed(f"the stream of application '{name}' ended")
 
 
-def wait_deleted(api: Api, name: str, namespace: str) -> None:
+def wait_deleted(api: Api, name: str, namespace: str, board: Board) -> None:
     """Wait until the Application is gone."""
-    for kind, _ in _Follower(api, name, namespace, 0).events():
+    known = _Known()
+    for kind, app in _Follower(api, name, namespace, 0, board, detailed=False).events():
         if kind == "DELETED":
             return
+        states = resource_states(app)
+        changed, _ = known.learn(states)
+        board.tell(name, app, states, changed)
 
 
 def operation_in_progress(app: Object, *, compared_since: str = "") -> bool:
@@ -183,8 +182,10 @@ def operation_in_progress(app: Object, *, compared_since: str = "") -> bool:
 class _Follower:
     """The Application's events over streams that are opened again when they break, within one deadline."""
 
-    def __init__(self, api: Api, name: str, namespace: str, timeout_s: float) -> None:
+    def __init__(self, api: Api, name: str, namespace: str, timeout_s: float, board: Board, *, detailed: bool) -> None:
         self._api = api
+        self._board = board
+        self._detailed = detailed  # the health of single resources matters: the stream leaves it out
         self._name = name
         self._namespace = namespace
         self._deadline = time.monotonic() + timeout_s if timeout_s else None
@@ -202,9 +203,12 @@ class _Follower:
                         return
                     while (item := self._next(stream)) is not None:
                         self._last = item.get("application") or {}
-                        yield str(item.get("type")), self._last
+                        kind = str(item.get("type"))
+                        if self._detailed and kind != "DELETED":
+                            self._last = self._now() or self._last
+                        yield kind, self._last
             except Unreachable as error:
-                click.echo(f"the connection was lost, trying again: {error.message}", err=True)
+                self._board.say(f"the connection was lost, trying again: {error.message}")
             self._pause()
 
     def _next(self, stream: Any) -> dict[str, Any] | None:
@@ -214,7 +218,7 @@ class _Follower:
             if left is not None and left <= 0:
                 raise TimedOut
             ended = self._uncompared_end()
-            pause = COMPARED_WITHIN_S if ended else HEARTBEAT_S
+            pause = COMPARED_WITHIN_S if ended else DETAILS_S if self._detailed else HEARTBEAT_S
             try:
                 found: dict[str, Any] | None = stream.next(pause if left is None else min(pause, left))
                 return found
@@ -225,7 +229,10 @@ class _Follower:
                     return {"type": "MODIFIED", "application": app}
                 if time.monotonic() - told >= HEARTBEAT_S:
                     told = time.monotonic()
-                    self._heartbeat()
+                    self._board.heartbeat(self._name, self._last, told - self._began)
+                now = self._now() if self._detailed else None
+                if now is not None and now != self._last:
+                    return {"type": "MODIFIED", "application": now}
 
     def _uncompared_end(self) -> str:
         """When the last operation ended, if the Application has not been compared since; empty otherwise."""
@@ -233,9 +240,14 @@ class _Follower:
             return ""
         return show.text(self._last, "status", "operationState", "finishedAt")
 
-    def _heartbeat(self) -> None:
-        waiting = show.waiting_for(self._last) or "the next comparison"
-        click.echo(f"still waiting after {time.monotonic() - self._began:.0f} s for {waiting}", err=True)
+    def _now(self) -> dict[str, Any] | None:
+        """The Application with the health of its resources; None when it has just gone, which the stream will tell."""
+        try:
+            return self._api.get_application(self._name, self._namespace)
+        except ApiFailure as error:
+            if error.code in (NOT_FOUND, PERMISSION_DENIED):
+                return None
+            raise
 
     def _gone(self) -> bool:
         try:
@@ -263,38 +275,46 @@ def _is_ready(app: Object, wanted: Wanted, selected: Sequence[Object]) -> bool:
     return wanted.met_by(health, sync, app)
 
 
-def _print_final(
-    api: Api, name: str, namespace: str, app: Object, wanted: Wanted, form: str, *, refresh: bool
+def _tell_final(
+    api: Api, name: str, namespace: str, app: Object, wanted: Wanted, form: str, board: Board, *, refresh: bool
 ) -> dict[str, Any]:
     # Asked for anew: what a stream tells of an Application leaves out the health of its resources.
     final = api.get_application(name, namespace, refresh="normal" if refresh else "")
-    if form in ("json", "yaml"):
-        print_value(final, form)
-        return final
-    click.echo(f"\n{show.summary(final, application_url(api, name))}")
-    if wanted.operation:
-        click.echo(show.operation(show.field(final, "status", "operationState")), nl=False)
-    if form.startswith("tree"):
-        from tiphys.cli.app.tree import print_tree
-
-        print_tree(api, final, name, namespace, detailed=form == "tree=detailed")
-    elif show.field(final, "status", "resources"):
-        click.echo(f"\n{show.resources(final)}", nl=False)
+    board.final(name, _final_text(api, name, namespace, app, final, wanted, form))
     return final
 
 
-def _timed_out(api: Api, name: str, namespace: str, wanted: Wanted, form: str, timeout_s: float) -> Outcome:
+def _final_text(api: Api, name: str, namespace: str, app: Object, final: Object, wanted: Wanted, form: str) -> str:
+    if form in ("json", "yaml"):
+        return value_text(final, form)
+    parts = [f"\n{show.summary(app, application_url(api, name))}\n"]
+    if wanted.operation:
+        parts.append(show.operation(show.field(final, "status", "operationState")))
+    if form.startswith("tree"):
+        from tiphys.cli.app.tree import tree_text
+
+        parts.append(tree_text(api, final, name, namespace, detailed=form == "tree=detailed"))
+    elif show.field(final, "status", "resources"):
+        parts.append(f"\n{show.resources(final)}")
+    return "".join(parts)
+
+
+def _timed_out(
+    api: Api, name: str, namespace: str, wanted: Wanted, form: str, timeout_s: float, board: Board
+) -> Outcome:
     app = api.get_application(name, namespace)
-    silent = form in ("json", "yaml")
-    if not silent:
-        click.echo("\nThis is the state of the app after `wait` timed out:")
-    _print_final(api, name, namespace, app, wanted, form, refresh=False)
-    if not silent:
-        click.echo("\nThe command timed out waiting for the conditions to be met.")
+    text = _final_text(api, name, namespace, app, app, wanted, form)
+    if form not in ("json", "yaml"):
+        text = (
+            f"\nThis is the state of the app after `wait` timed out:\n{text}"
+            "\nThe command timed out waiting for the conditions to be met.\n"
+        )
+    board.final(name, text)
     waiting = show.waiting_for(app)
     raise not_as_asked(
         f'timed out ({timeout_s:.0f}s) waiting for app "{name}" match desired state',
         hint=f"It is waiting for {waiting}." if waiting else "",
+        extended=TIMED_OUT,
     )
 
 
@@ -306,10 +326,6 @@ def _grouped(states: Sequence[ResourceState]) -> list[ResourceState]:
         else:
             found[state.key] = state
     return list(found.values())
-
-
-def _now() -> str:
-    return datetime.now().astimezone().isoformat(timespec="seconds")
 
 
 def _moment(text: str) -> datetime:

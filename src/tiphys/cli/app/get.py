@@ -7,19 +7,21 @@ from typing import Any
 import click
 
 from tiphys.cli.app import show
-from tiphys.cli.app.naming import split_name
+from tiphys.cli.app.naming import qualified_name, split_name
 from tiphys.cli.arguments import Verb, flag
+from tiphys.cli.complete import complete_apps
 from tiphys.cli.failure import not_as_asked
-from tiphys.cli.output import UnknownFormError, print_value
+from tiphys.cli.output import UnknownFormError, value_text
 from tiphys.cli.session import open_api
 from tiphys.client.api import Api
 
 FORMS = ("wide", "", "tree", "tree=detailed", "json", "yaml")
+GET_FORMS = (*FORMS, "name")
 
 
 @click.command("get", cls=Verb)
-@click.argument("name", metavar="APPNAME")
-@click.option("-o", "--output", default="wide", help="Output format. One of: json|yaml|wide|tree|tree=detailed")
+@click.argument("name", metavar="APPNAME", shell_complete=complete_apps)
+@click.option("-o", "--output", default="wide", help="Output format. One of: json|yaml|wide|name|tree|tree=detailed")
 @click.option("-N", "--app-namespace", help="Namespace of the application.")
 @flag("--refresh", help="Look at Git and the cluster first.")
 @flag("--hard-refresh", help="The same, and render the manifests anew.")
@@ -27,7 +29,8 @@ FORMS = ("wide", "", "tree", "tree=detailed", "json", "yaml")
 @flag("--show-params", help="Show parameters of the source.")
 @click.option("--source-position", type=int, help="Position of the source whose parameters are shown, from 1.")
 @click.option("--source-name", help="Name of the source whose parameters are shown.")
-@click.option("--timeout", type=int, default=0, hidden=True)
+@click.option("--timeout", type=int, default=0, help="Give up after this many seconds; 0: after those of the server.")
+@flag("-w", "--watch", help="Go on showing it as it changes.")
 @click.pass_context
 def get(
     ctx: click.Context,
@@ -41,6 +44,7 @@ def get(
     source_position: int | None,
     source_name: str | None,
     timeout: int,
+    watch: bool,
 ) -> None:
     """Show an application, and in one line what it is waiting for.
 
@@ -48,30 +52,57 @@ def get(
     Examples:
       tiphys app get my-app
       tiphys app get my-app --refresh --show-operation
-      tiphys app get my-app -o tree
+      tiphys app get my-app -o tree --watch
       tiphys app get my-app -o json
     """
-    if output not in FORMS:
+    if output not in GET_FORMS:
         raise UnknownFormError(output)
     api = open_api(ctx)
     app_name, namespace = split_name(name, app_namespace)
-    app = api.get_application(app_name, namespace, refresh="hard" if hard_refresh else "normal" if refresh else "")
-    if output in ("json", "yaml"):
-        print_value(app, output)
-        return
-    click.echo(show.summary(app, application_url(api, app_name)), nl=False)
-    if show.field(app, "status", "conditions"):
-        click.echo(f"\n{show.conditions(app)}")
-    if show_operation and show.field(app, "status", "operationState"):
-        click.echo(f"\n{show.operation(app['status']['operationState'])}", nl=False)
-    if show_params:
-        _print_parameters(_chosen_source(app, source_position, source_name))
-    if output.startswith("tree"):
-        from tiphys.cli.app.tree import print_tree
+    kind = "hard" if hard_refresh else "normal" if refresh else ""
 
-        print_tree(api, app, app_name, namespace, detailed=output == "tree=detailed")
+    def text(app: dict[str, Any]) -> str:
+        if output == "name":
+            return f"{qualified_name(app)}\n"
+        if output in ("json", "yaml"):
+            return value_text(app, output)
+        source = _chosen_source(app, source_position, source_name) if show_params else None
+        return get_text(api, app, app_name, namespace, output, show_operation=show_operation, source=source)
+
+    app = api.get_application(app_name, namespace, refresh=kind, timeout_s=timeout or None)
+    if watch:
+        from tiphys.cli.app.watching import watch_one
+
+        watch_one(api, app, app_name, namespace, text)
+        return
+    click.echo(text(app), nl=False)
+
+
+def get_text(
+    api: Api,
+    app: dict[str, Any],
+    name: str,
+    namespace: str,
+    form: str,
+    *,
+    show_operation: bool = False,
+    source: show.Object | None = None,
+) -> str:
+    """The Application for people; with the parameters of a source where one is given."""
+    parts = [show.summary(app, application_url(api, name))]
+    if show.field(app, "status", "conditions"):
+        parts.append(f"\n{show.conditions(app)}\n")
+    if show_operation and show.field(app, "status", "operationState"):
+        parts.append(f"\n{show.operation(app['status']['operationState'])}")
+    if source is not None:
+        parts.append(_parameters(source))
+    if form.startswith("tree"):
+        from tiphys.cli.app.tree import tree_text
+
+        parts.append(tree_text(api, app, name, namespace, detailed=form == "tree=detailed"))
     elif show.field(app, "status", "resources"):
-        click.echo(f"\n{show.resources(app)}", nl=False)
+        parts.append(f"\n{show.resources(app)}")
+    return "".join(parts)
 
 
 def application_url(api: Api, name: str) -> str:
@@ -93,10 +124,15 @@ def _chosen_source(app: show.Object, position: int | None, name: str | None) -> 
     return found[position - 1]
 
 
-def _print_parameters(source: show.Object) -> None:
-    parameters = show.field(source, "helm", "parameters") or ()
-    if parameters:
-        from tiphys.cli.output import table
+def _parameters(source: show.Object) -> str:
+    """Helm parameters as a table; of another source its images and replicas, or nothing."""
+    from tiphys.cli.output import table
 
-        rows = [("NAME", "VALUE"), *((item.get("name", ""), item.get("value", "")) for item in parameters)]
-        click.echo(f"\n{table(rows)}", nl=False)
+    rows = [(str(item.get("name", "")), str(item.get("value", ""))) for item in _items(source, "helm", "parameters")]
+    rows += [(str(item.get("name", "")), str(item.get("value", ""))) for item in _items(source, "plugin", "env")]
+    rows += [("image", str(image)) for image in show.field(source, "kustomize", "images") or ()]
+    return f"\n{table([('NAME', 'VALUE'), *rows])}" if rows else ""
+
+
+def _items(source: show.Object, *names: str) -> list[dict[str, Any]]:
+    return [item for item in show.field(source, *names) or () if isinstance(item, dict)]

@@ -9,15 +9,17 @@ import click
 
 from tiphys.cli.app.naming import split_name
 from tiphys.cli.arguments import Verb, flag
+from tiphys.cli.complete import complete_apps, complete_history
 from tiphys.cli.failure import CommandFailed
 from tiphys.cli.output import UnknownFormError, go_time, tabulate
 from tiphys.cli.session import open_api
+from tiphys.client.api import Api
 
 _SHOWN = 7  # characters of a commit
 
 
 @click.command("history", cls=Verb)
-@click.argument("name", metavar="APPNAME")
+@click.argument("name", metavar="APPNAME", shell_complete=complete_apps)
 @click.option("-o", "--output", default="wide", help="Output format. One of: wide|id")
 @click.option("-N", "--app-namespace", help="Namespace of the application.")
 @click.pass_context
@@ -62,8 +64,8 @@ def history_table(entries: Sequence[dict[str, Any]]) -> str:
 
 
 @click.command("rollback", cls=Verb)
-@click.argument("name", metavar="APPNAME")
-@click.argument("history_id", metavar="[ID]", type=int, required=False)
+@click.argument("name", metavar="APPNAME", shell_complete=complete_apps)
+@click.argument("history_id", metavar="[ID]", type=int, required=False, shell_complete=complete_history)
 @flag("--prune", help="Delete what is not in the state rolled back to.")
 @click.option("--timeout", type=int, default=0, help="Give up waiting after this many seconds; 0 never does.")
 @click.option("-o", "--output", default="wide", help="Output format. One of: json|yaml|wide|tree|tree=detailed")
@@ -86,6 +88,8 @@ def rollback(
       tiphys app rollback my-app 3
     """
     from tiphys.cli.app.follow import Wanted, check_form, wait_for
+    from tiphys.cli.app.progress import board_for
+    from tiphys.cli.app.several import wait_all
 
     check_form(output)
     api = open_api(ctx)
@@ -93,7 +97,12 @@ def rollback(
     app = api.get_application(app_name, namespace)
     entries = (app.get("status") or {}).get("history") or []
     api.rollback_application(app_name, namespace, {"id": _entry_id(entries, history_id, app_name), "prune": prune})
-    wait_for(api, app_name, namespace, Wanted(operation=True), timeout_s=timeout, form=output)
+    board = board_for(ctx, output)
+
+    def wait_one(own: Api, name: str, namespace: str) -> None:
+        wait_for(own, name, namespace, Wanted(operation=True), board, timeout_s=timeout, form=output)
+
+    wait_all(api, board, [(app_name, namespace)], wait_one)
 
 
 def _entry_id(entries: Sequence[dict[str, Any]], wanted: int | None, name: str) -> int:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 import click
 
 from tiphys.cli.app import show
 from tiphys.cli.app.naming import qualified_name
-from tiphys.cli.arguments import Verb
-from tiphys.cli.output import UnknownFormError, print_value, table
+from tiphys.cli.arguments import Verb, flag
+from tiphys.cli.complete import complete_projects
+from tiphys.cli.failure import CommandFailed
+from tiphys.cli.output import UnknownFormError, table, value_text
 from tiphys.cli.session import open_api
 
 COLUMNS = ("NAME", "CLUSTER", "NAMESPACE", "PROJECT", "STATUS", "HEALTH", "SYNCPOLICY", "CONDITIONS")
@@ -19,11 +24,21 @@ WIDE_COLUMNS = ("REPO", "PATH", "TARGET")
 @click.command("list", cls=Verb)
 @click.option("-o", "--output", default="wide", help="Output format. One of: wide|name|json|yaml")
 @click.option("-l", "--selector", default="", help="Labels to select by: =, ==, !=, in, notin, exists, not exists.")
-@click.option("-p", "--project", "projects", multiple=True, help="Only of this project; repeatable.")
+@click.option(
+    "-p",
+    "--project",
+    "projects",
+    multiple=True,
+    shell_complete=complete_projects,
+    help="Only of this project; repeatable.",
+)
 @click.option("-r", "--repo", default="", help="Only with a source in this repository.")
 @click.option("-N", "--app-namespace", default="", help="Only in this namespace.")
 @click.option("-c", "--cluster", default="", help="Only with this destination, by name or URL.")
 @click.option("-P", "--path", default="", help="Only with a source at this path.")
+@flag("-w", "--watch", help="Go on: on a terminal the table as it changes, else a line for each change.")
+@click.option("--filter", "filters", multiple=True, metavar="EXPR", help="Only sync=WORD, health!=WORD and the like.")
+@click.option("--sort-by", default="name", show_default=True, help="name, project, sync or health.")
 @click.pass_context
 def list_applications(
     ctx: click.Context,
@@ -34,6 +49,9 @@ def list_applications(
     app_namespace: str,
     cluster: str,
     path: str,
+    watch: bool,
+    filters: tuple[str, ...],
+    sort_by: str,
 ) -> None:
     """List applications.
 
@@ -42,21 +60,64 @@ def list_applications(
       tiphys app list
       tiphys app list -l team=shop -p default
       tiphys app list -o name
+      tiphys app list --filter 'health!=Healthy' --watch
     """
     if output not in ("wide", "", "name", "json", "yaml"):
         raise UnknownFormError(output)
-    apps = open_api(ctx).list_applications(selector=selector, projects=projects, repo=repo, namespace=app_namespace)
-    if cluster:
-        apps = [app for app in apps if cluster in _clusters(app)]
-    if path:
-        apps = [app for app in apps if any(source.get("path") == path for source in show.sources(app))]
-    if output in ("json", "yaml"):
-        print_value(apps, output)
-    elif output == "name":
-        for app in apps:
-            click.echo(qualified_name(app))
-    else:
-        click.echo(table([_columns(output), *(row(app, wide=output == "wide") for app in apps)]), nl=False)
+    if sort_by not in _SORTS:
+        raise CommandFailed(f"--sort-by: expected one of {', '.join(_SORTS)}, but instead got: {sort_by}")
+    conditions = [parse_filter(text) for text in filters]
+
+    def shows(app: show.Object) -> bool:
+        if cluster and cluster not in _clusters(app):
+            return False
+        if path and not any(source.get("path") == path for source in show.sources(app)):
+            return False
+        return all(condition(app) for condition in conditions)
+
+    api = open_api(ctx)
+    if watch:
+        from tiphys.cli.app.watching import watch_list
+
+        stream = api.watch_applications(selector=selector, projects=projects, repo=repo, namespace=app_namespace)
+        watch_list(stream, shows, lambda apps: list_text(_sorted(apps, sort_by), output, with_header=True), output)
+        return
+    apps = api.list_applications(selector=selector, projects=projects, repo=repo, namespace=app_namespace)
+    click.echo(list_text(_sorted([app for app in apps if shows(app)], sort_by), output, with_header=True), nl=False)
+
+
+_SORTS: dict[str, tuple[str, ...]] = {
+    "name": (),
+    "project": ("spec", "project"),
+    "sync": ("status", "sync", "status"),
+    "health": ("status", "health", "status"),
+}
+_FILTERED = {**_SORTS, "name": ("metadata", "name"), "namespace": ("spec", "destination", "namespace")}
+
+
+def list_text(apps: list[dict[str, Any]], form: str, *, with_header: bool) -> str:
+    """Applications in the form `-o` asked for."""
+    if form in ("json", "yaml"):
+        return value_text(apps, form)
+    if form == "name":
+        return "".join(f"{qualified_name(app)}\n" for app in apps)
+    rows = [row(app, wide=form == "wide") for app in apps]
+    return table([_columns(form), *rows] if with_header else rows)
+
+
+def parse_filter(text: str) -> Callable[[show.Object], bool]:
+    """A condition such as `health!=Healthy`. Raises CommandFailed."""
+    found = re.fullmatch(r"(\w+)(!?=)(.*)", text)
+    if found is None or found[1] not in _FILTERED:
+        known = ", ".join(sorted(_FILTERED))
+        raise CommandFailed(f"--filter: expected NAME=WORD or NAME!=WORD with one of {known}, but instead got: {text}")
+    names, negated, wanted = _FILTERED[found[1]], found[2] == "!=", found[3]
+    return lambda app: (show.text(app, *names) == wanted) != negated
+
+
+def _sorted(apps: list[dict[str, Any]], by: str) -> list[dict[str, Any]]:
+    names = _SORTS[by]
+    return sorted(apps, key=lambda app: show.text(app, *names)) if names else apps
 
 
 def row(app: show.Object, *, wide: bool) -> tuple[str, ...]:

@@ -9,11 +9,16 @@ from typing import Any
 
 import click
 
+from tiphys.cli import ask
 from tiphys.cli.app import show
 from tiphys.cli.app.follow import Outcome, Wanted, check_form, wait_for
-from tiphys.cli.app.naming import includes, parse_resources, qualified_name, split_name
+from tiphys.cli.app.manifests import NO_LOCAL, positions_of
+from tiphys.cli.app.naming import includes, parse_resources, split_name
+from tiphys.cli.app.progress import board_for
+from tiphys.cli.app.several import Target, targets, wait_all
 from tiphys.cli.arguments import Verb, flag
-from tiphys.cli.failure import CommandFailed, not_as_asked
+from tiphys.cli.complete import complete_apps, complete_projects
+from tiphys.cli.failure import PRUNING_REQUIRED, SYNC_FAILED, CommandFailed, not_as_asked
 from tiphys.cli.session import open_api
 from tiphys.client.api import Api
 
@@ -42,7 +47,7 @@ class SyncFlags:
 
 
 @click.command("sync", cls=Verb)
-@click.argument("names", metavar="[APPNAME...]", nargs=-1)
+@click.argument("names", metavar="[APPNAME...]", nargs=-1, shell_complete=complete_apps)
 @flag("--dry-run", help="Try it without changing the cluster.")
 @flag("--prune", help="Delete resources that are no longer in Git.")
 @click.option("--revision", default="", help="Sync to this revision.")
@@ -51,7 +56,13 @@ class SyncFlags:
 @click.option("--source-names", multiple=True, help="Name of that source; repeatable.")
 @click.option("--resource", "resources", multiple=True, help="Sync only [!]GROUP:KIND:[NAMESPACE/]NAME; repeatable.")
 @click.option("-l", "--selector", default="", help="Sync applications with these labels.")
-@click.option("--project", "projects", multiple=True, help="Sync applications of this project; repeatable.")
+@click.option(
+    "--project",
+    "projects",
+    multiple=True,
+    shell_complete=complete_projects,
+    help="Sync applications of this project; repeatable.",
+)
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Sync only resources with this label.")
 @click.option("--timeout", type=int, default=0, help="Give up waiting after this many seconds; 0 never does.")
 @click.option("--retry-limit", type=int, default=0, help="How often a failed sync is tried again.")
@@ -67,8 +78,12 @@ class SyncFlags:
 @flag("--async", "in_background", help="Do not wait for the sync to end.")
 @click.option("--info", "infos", multiple=True, metavar="KEY=VALUE", help="Note kept with the operation; repeatable.")
 @flag("--assumeYes", "assume_yes", help="Do not ask.")
-@flag("--preview-changes", help="Not supported yet.")
-@click.option("--local", help="Not supported yet.")
+@flag("--preview-changes", help="Show what would change, and ask before it is done.")
+@click.option("--local", help="Not supported: the server renders from Git.")
+@click.option("--local-repo-root", hidden=True)
+@click.option("--server-side-diff-concurrency", type=int, hidden=True, expose_value=False)
+@click.option("--server-side-diff-max-batch-kb", type=int, hidden=True, expose_value=False)
+@click.option("--ignore-normalizer-jq-execution-timeout", hidden=True, expose_value=False)
 @click.option("-N", "--app-namespace", default="", help="Namespace of the applications.")
 @click.option("-o", "--output", default="wide", help="Output format. One of: json|yaml|wide|tree|tree=detailed")
 @click.pass_context
@@ -85,6 +100,7 @@ def sync(
     assume_yes: bool,
     preview_changes: bool,
     local: str | None,
+    local_repo_root: str | None,
     app_namespace: str,
     output: str,
     **options: Any,
@@ -96,11 +112,12 @@ def sync(
       tiphys app sync my-app
       tiphys app sync my-app --prune --timeout 300
       tiphys app sync my-app --resource apps:Deployment:my-app
+      tiphys app sync my-app --preview-changes
       tiphys app sync -l team=shop --async
     """
     check_form(output)
-    if local or preview_changes:
-        raise CommandFailed(f"{'--local' if local else '--preview-changes'} is not supported yet")
+    if local or local_repo_root:
+        raise CommandFailed(NO_LOCAL)
     if not names and not selector and not projects:
         raise click.UsageError("sync needs the name of an application, --selector or --project", ctx)
     if len(names) > 1 and selector:
@@ -109,23 +126,59 @@ def sync(
     if flags.strategy not in ("", "apply", "hook"):
         raise not_as_asked(f"Unknown sync strategy: '{flags.strategy}'")
     api = open_api(ctx)
-    found = list(names)
-    if selector or projects:
-        found += _matching(api, selector, projects, app_namespace)
-    for text in found:
-        name, namespace = split_name(text, app_namespace)
+    found = []
+    selected: dict[Target, list[dict[str, Any]]] = {}
+    for target in targets(api, names, app_namespace, selector=selector, projects=projects):
+        name, namespace = target
         app = api.get_application(name, namespace)
         wanted = [*parse_resources(resources), *_labelled(api, name, namespace, labels)]
         chosen = _chosen(app, wanted)
         if wanted and not chosen:
             raise not_as_asked(f"No matching app resources found for resource filter: {', '.join(resources)}")
+        if preview_changes and not _agreed(ctx, api, name, namespace, flags, assume_yes=assume_yes):
+            continue
         api.sync_application(name, namespace, sync_request(app, flags, chosen))
-        if not in_background:
-            outcome = wait_for(
-                api, name, namespace, Wanted(operation=True), timeout_s=timeout, form=output, selected=wanted
-            )
-            if not flags.dry_run:
-                _check(outcome, everything=not wanted)
+        selected[target] = wanted
+        found.append(target)
+    if in_background or not found:
+        return
+    board = board_for(ctx, output)
+
+    def wait_one(own: Api, name: str, namespace: str) -> None:
+        resources = selected[(name, namespace)]
+        outcome = wait_for(
+            own, name, namespace, Wanted(operation=True), board, timeout_s=timeout, form=output, selected=resources
+        )
+        if not flags.dry_run:
+            _check(outcome, everything=not resources)
+
+    wait_all(api, board, found, wait_one)
+
+
+def _agreed(ctx: click.Context, api: Api, name: str, namespace: str, flags: SyncFlags, *, assume_yes: bool) -> bool:
+    """Show what would change, and ask. Without differences there is nothing to ask."""
+    from tiphys.cli.app.diff import differences, print_changes
+
+    found = differences(
+        api,
+        name,
+        namespace,
+        revision=flags.revision,
+        revisions=flags.revisions,
+        source_positions=flags.source_positions,
+        source_names=flags.source_names,
+    )
+    if not found:
+        click.echo("====== No Differences found ======")
+        return True
+    print_changes(ctx, found)
+    if assume_yes:
+        return True
+    question = f"Do you want to continue the sync process of application '{name}'? (y/n): "
+    if ask.proceed(question):
+        return True
+    click.echo(f"The sync of '{name}' was cancelled.", err=True)
+    return False
 
 
 def sync_request(app: show.Object, flags: SyncFlags, resources: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -144,7 +197,7 @@ def sync_request(app: show.Object, flags: SyncFlags, resources: Sequence[dict[st
         body["resources"] = list(resources)
     if flags.revisions:
         body["revisions"] = list(flags.revisions)
-        body["sourcePositions"] = _positions(app, flags)
+        body["sourcePositions"] = positions_of(app, flags.revisions, flags.source_positions, flags.source_names)
     wanted = {
         "Replace=true": flags.replace,
         "ServerSideApply=true": flags.server_side,
@@ -166,32 +219,6 @@ def sync_request(app: show.Object, flags: SyncFlags, resources: Sequence[dict[st
             **({"refresh": True} if flags.retry_refresh else {}),
         }
     return body
-
-
-def _positions(app: show.Object, flags: SyncFlags) -> list[int]:
-    positions = list(flags.source_positions)
-    if flags.source_names:
-        names = [source.get("name") for source in show.sources(app)]
-        unknown = [name for name in flags.source_names if name not in names]
-        if unknown:
-            raise not_as_asked(f"Unknown source name '{unknown[0]}'")
-        positions = [names.index(name) + 1 for name in flags.source_names]
-    if len(positions) != len(flags.revisions):
-        raise CommandFailed(
-            "While using --revisions and --source-positions, length of values for both flags should be same."
-        )
-    if any(position <= 0 for position in positions):
-        raise not_as_asked("source-position cannot be less than or equal to 0, Counting starts at 1")
-    return positions
-
-
-def _matching(api: Api, selector: str, projects: tuple[str, ...], namespace: str) -> list[str]:
-    apps = api.list_applications(selector=selector, projects=projects, namespace=namespace)
-    if not apps:
-        said = f" selector {selector}" if selector else ""
-        said += f" projects [{' '.join(projects)}]" if projects else ""
-        raise not_as_asked(f"No matching apps found for filter:{said}")
-    return [qualified_name(app) for app in apps]
 
 
 def _labelled(api: Api, name: str, namespace: str, labels: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -228,12 +255,15 @@ def _check(outcome: Outcome, *, everything: bool) -> None:
         raise not_as_asked(
             f"Operation has completed with phase: {state.get('phase') or 'unknown'}",
             hint=str(state.get("message") or ""),
+            extended=SYNC_FAILED,
         )
     if everything and show.text(outcome.app or {}, "status", "sync", "status") != "Synced":
         results = show.field(state, "syncResult", "resources") or ()
         skipped = sum(1 for result in results if result.get("status") == "PruneSkipped")
         if skipped:
-            raise not_as_asked(f"{skipped} resources require pruning", hint="Give --prune to delete them.")
+            raise not_as_asked(
+                f"{skipped} resources require pruning", hint="Give --prune to delete them.", extended=PRUNING_REQUIRED
+            )
 
 
 def _pairs(texts: Sequence[str], what: str) -> list[tuple[str, str]]:
@@ -247,7 +277,7 @@ def _pairs(texts: Sequence[str], what: str) -> list[tuple[str, str]]:
 
 
 @click.command("terminate-op", cls=Verb)
-@click.argument("name", metavar="APPNAME")
+@click.argument("name", metavar="APPNAME", shell_complete=complete_apps)
 @click.option("-N", "--app-namespace", help="Namespace of the application.")
 @click.pass_context
 def terminate_op(ctx: click.Context, name: str, app_namespace: str | None) -> None:

@@ -12,6 +12,7 @@ from tiphys.cli.app import show
 from tiphys.cli.app.naming import split_name
 from tiphys.cli.app.show import ResourceState, resource_states
 from tiphys.cli.arguments import Verb, flag
+from tiphys.cli.complete import complete_apps
 from tiphys.cli.output import seconds_between, table
 from tiphys.cli.session import open_api
 from tiphys.client.api import Api
@@ -23,9 +24,13 @@ Node = dict[str, Any]
 
 def print_tree(api: Api, app: show.Object, name: str, namespace: str, *, detailed: bool) -> None:
     """Print the resource tree below an empty line."""
+    click.echo(tree_text(api, app, name, namespace, detailed=detailed), nl=False)
+
+
+def tree_text(api: Api, app: show.Object, name: str, namespace: str, *, detailed: bool) -> str:
+    """The resource tree below an empty line; empty without resources."""
     nodes = api.resource_tree(name, namespace).get("nodes") or []
-    if nodes:
-        click.echo(f"\n{tree_table(nodes, resource_states(app), detailed=detailed)}", nl=False)
+    return f"\n{tree_table(nodes, resource_states(app), detailed=detailed)}" if nodes else ""
 
 
 def tree_table(nodes: list[Node], states: list[ResourceState], *, detailed: bool, now: datetime | None = None) -> str:
@@ -87,7 +92,7 @@ def _age(seconds: int) -> str:
 
 
 @click.command("resources", cls=Verb)
-@click.argument("name", metavar="APPNAME")
+@click.argument("name", metavar="APPNAME", shell_complete=complete_apps)
 @flag("--orphaned", help="Only resources that belong to no application.")
 @click.option("--output", default="", help="Output format. One of: tree|tree=detailed")
 @click.option("--project", default="", help="Project of the application.")

@@ -5,13 +5,17 @@ from __future__ import annotations
 import click
 
 from tiphys.cli.app.follow import EVERYTHING, Wanted, check_form, wait_for
-from tiphys.cli.app.naming import parse_resources, qualified_name, split_name
+from tiphys.cli.app.naming import parse_resources
+from tiphys.cli.app.progress import board_for
+from tiphys.cli.app.several import targets, wait_all
 from tiphys.cli.arguments import Verb, flag
+from tiphys.cli.complete import complete_apps
 from tiphys.cli.session import open_api
+from tiphys.client.api import Api
 
 
 @click.command("wait", cls=Verb)
-@click.argument("names", metavar="[APPNAME...]", nargs=-1)
+@click.argument("names", metavar="[APPNAME...]", nargs=-1, shell_complete=complete_apps)
 @flag("--sync", help="Wait for sync.")
 @flag("--health", help="Wait for health.")
 @flag("--operation", help="Wait for pending operations.")
@@ -45,6 +49,8 @@ def wait(
 ) -> None:
     """Wait until applications are synced and healthy and no operation runs, or until what is named.
 
+    Several applications are waited for at the same time.
+
     \b
     Examples:
       tiphys app wait my-app --timeout 120
@@ -59,9 +65,10 @@ def wait(
     wanted = EVERYTHING if named == Wanted() and not hydrated else named
     selected = parse_resources(resources)
     api = open_api(ctx)
-    found = list(names)
-    if selector:
-        found += [qualified_name(app) for app in api.list_applications(selector=selector)]
-    for text in found:
-        name, namespace = split_name(text, app_namespace)
-        wait_for(api, name, namespace, wanted, timeout_s=timeout, form=output, selected=selected)
+    board = board_for(ctx, output)
+
+    def wait_one(own: Api, name: str, namespace: str) -> None:
+        wait_for(own, name, namespace, wanted, board, timeout_s=timeout, form=output, selected=selected)
+
+    found = targets(api, names, app_namespace, selector=selector)
+    wait_all(api, board, found, wait_one, operations=False)

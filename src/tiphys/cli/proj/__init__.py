@@ -1,0 +1,1 @@
+"""`tiphys proj`: projects."""
