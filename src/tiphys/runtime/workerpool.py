@@ -34,6 +34,8 @@ from tiphys.runtime.supervisor import Lifetime
 HELLO_TIMEOUT_S = 30.0
 REPLY_LIMIT_BYTES = 128 * 1024 * 1024
 CLOSE_TIMEOUT_S = 1.0
+# What a Go library says before it ends the process that it lives in.
+_OUT_OF_MEMORY = (b"out of memory", b"cannot allocate memory", b"failed to reserve", b"failed to allocate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,10 @@ class _State:
 
 
 class WorkerPool:
-    """Hands requests to workers. `root` is a folder for the workers' own folders."""
+    """Hands requests to workers. `root` is a folder for the workers' own folders.
+
+    With `eager` the first worker is started with the pool, otherwise with the first request.
+    """
 
     def __init__(
         self,
@@ -101,6 +106,7 @@ class WorkerPool:
         size: int,
         limits: PoolLimits | None = None,
         argv: Sequence[str],
+        eager: bool = True,
         log: Logger = SILENT,
     ) -> None:
         self._root = root
@@ -109,7 +115,7 @@ class WorkerPool:
         self._limits = limits or PoolLimits()
         self._argv = tuple(argv)
         self._log = log
-        self._state = _State()
+        self._state = _State(wanted=eager)
         self._changed = asyncio.Event()
         self._serving = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -122,7 +128,7 @@ class WorkerPool:
         return tuple(worker.child.pid for worker in (*state.idle, *state.busy) if worker.child.alive)
 
     async def serve(self, lifetime: Lifetime) -> None:
-        """Keep workers until told to stop; the first is started at once. Every worker is gone when this returns."""
+        """Keep workers until told to stop. Every worker is gone when this returns."""
         await asyncio.to_thread(make_private_folder, self._root)
         self._serving = True
         self._changed.set()
@@ -236,6 +242,8 @@ class WorkerPool:
             code = error.exit_code or 0
             names = {-24: " (limit of processor time)", -25: " (limit of file size)"}
             hint = names.get(code, " (probably the limit of memory)" if code in (-6, -7, -9, -11) else "")
+            if any(words in error.stderr for words in _OUT_OF_MEMORY):
+                hint = f" (limit of memory, {self._limits.memory_bytes >> 20} MiB)"
             return WorkerError(f"the rendering process ended with {describe_exit(code)}{hint}", file=at)
         return WorkerError(f"the rendering process answered in a way that cannot be read: {error}", file=at)
 

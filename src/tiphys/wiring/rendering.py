@@ -3,47 +3,129 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from tiphys.controllers.controlplane import ControlPlane
-from tiphys.engine.render.protocol import WORKER_ARGV
+from tiphys.engine.render.cache import decode_rendered
+from tiphys.engine.render.protocol import TOOL_WORKER_ARGV, WORKER_ARGV
 from tiphys.engine.render.renderer import Renderer
 from tiphys.engine.render.spec import render_source
-from tiphys.engine.states import Snapshot
-from tiphys.model.application import Application
+from tiphys.engine.render.toolruns import ToolRuns
+from tiphys.engine.render.tools import RenderContext, Tools
+from tiphys.engine.states import Rendered, Snapshot
 from tiphys.model.codec import encode
 from tiphys.model.source import ApplicationSource
 from tiphys.runtime.clock import Clock
 from tiphys.runtime.log import Logger
-from tiphys.runtime.workerpool import WorkerPool, default_size
+from tiphys.runtime.workerpool import PoolLimits, WorkerPool, default_size
 from tiphys.store.database import Database, StoreError
 from tiphys.store.renders import Renders
 from tiphys.store.seal import Seal
 from tiphys.wiring.options import EngineOptions
+
+# A Go program reserves far more addresses than it uses: the SDK some 1.8 GB before it does anything.
+TOOL_LIMITS = PoolLimits(
+    memory_bytes=4 * 1024**3,
+    file_bytes=128 * 1024**2,
+    open_files=256,
+    max_rss_bytes=600 * 1024**2,
+)
 
 
 class Rendering:
     """Renders the sources of Applications."""
 
     def __init__(
-        self, options: EngineOptions, *, database: Database, plane: ControlPlane, clock: Clock, log: Logger
+        self,
+        options: EngineOptions,
+        *,
+        env: Mapping[str, str],
+        database: Database,
+        plane: ControlPlane,
+        clock: Clock,
+        log: Logger,
     ) -> None:
         log = log.bind(part="render")
         self.pool = WorkerPool(
             root=options.home / "workers", clock=clock, size=default_size(), argv=WORKER_ARGV, log=log
         )
-        self.renderer = Renderer(self.pool, clock=clock, store=_SealedRenders(database, plane, clock, log), log=log)
+        tools = find_tools(env.get("PATH", ""))
+        programs = {"helm": tools.helm, "kubectl": tools.kubectl}
+        # Not eager: where no source needs a tool, no process waits for one.
+        self.tool_pool = WorkerPool(
+            root=options.home / "tool-workers",
+            clock=clock,
+            size=default_size(),
+            limits=TOOL_LIMITS,
+            argv=(*TOOL_WORKER_ARGV, *(f"{name}={path}" for name, path in programs.items() if path)),
+            eager=False,
+            log=log,
+        )
+        self.store = _SealedRenders(database, plane, clock, log)
+        self.renderer = Renderer(
+            self.pool,
+            clock=clock,
+            store=self.store,
+            tools=tools,
+            tool_runs=ToolRuns(self.tool_pool, clock=clock),
+            log=log,
+        )
 
-    async def render(self, snapshot: Any, source: ApplicationSource, app: Application) -> Any:
+    async def render(self, snapshot: Any, source: ApplicationSource, context: RenderContext, application: str) -> Any:
         """The manifests of one source of an Application."""
         what = render_source(encode(source))
-        return await self.renderer.render(snapshot, what, env={}, application=f"{app.namespace}/{app.name}")
+        return await self.renderer.render(snapshot, what, context=context, application=application)
 
-    def reads(self, source: ApplicationSource, key: str) -> Callable[[Snapshot], bool]:
+    async def kept(self, key: str, revision: str) -> Rendered | None:
+        """The render with a key, as an earlier operation may have applied it; None when it is not kept any more."""
+        data = await self.store.get(key)
+        if data is None:
+            return None
+        try:
+            return decode_rendered(data, key=key, revision=revision)
+        except ValueError:
+            return None
+
+    def reads(
+        self, source: ApplicationSource, key: str, context_of: Callable[[Snapshot], RenderContext]
+    ) -> Callable[[Snapshot], bool]:
         """Tells of a snapshot whether it surely renders to the same as the render with this key."""
         what = render_source(encode(source))
-        return lambda snapshot: self.renderer.unchanged(snapshot, what, key)
+        return lambda snapshot: self.renderer.unchanged(snapshot, what, key, context=context_of(snapshot))
+
+
+def find_tools(path: str) -> Tools:
+    """The SDK and the programs there are: beside this one, as a package brings them, or on the PATH given."""
+    try:
+        sdk = metadata.version("helm-python-sdk")
+    except metadata.PackageNotFoundError:
+        sdk = ""
+    helm, kubectl = _program("helm", path), _program("kubectl", path)
+    return Tools(
+        helm_sdk=sdk,
+        helm=helm,
+        helm_version=_identity(helm),
+        kubectl=kubectl,
+        kubectl_version=_identity(kubectl),
+    )
+
+
+def _program(name: str, path: str) -> str:
+    beside = Path(sys.executable).parent / name
+    return str(beside) if beside.exists() else shutil.which(name, path=path) or ""
+
+
+def _identity(program: str) -> str:
+    """Names one build of a program without running it."""
+    if not program:
+        return ""
+    found = os.stat(program)
+    return f"{os.path.realpath(program)} {found.st_size} {found.st_mtime_ns}"
 
 
 class _SealedRenders:

@@ -10,8 +10,8 @@ import re
 
 import orjson
 
-from tiphys.apimachinery.yamljson import YamlError, canonical_json, digest, load_all
-from tiphys.engine.render.protocol import JSON_FORM, MAX_OBJECTS
+from tiphys.apimachinery.yamljson import YamlError, canonical_json, digest, load_all, load_one
+from tiphys.engine.render.protocol import JSON_FORM, MAX_OBJECTS, TOOL_FORM, VALUE_FORM
 
 SKIP_MARKER = b"+argocd:skip-file-rendering"
 
@@ -37,15 +37,21 @@ def parse_manifests(data: bytes, form: str, *, max_objects: int = MAX_OBJECTS) -
     """Objects of one file, Lists expanded, in the order they are written.
 
     Empty for a file with the skip marker, and for YAML that does not parse as objects and does not look like a
-    manifest either (no `apiVersion:`, `kind:` and `metadata:` in it). Raises ManifestError.
+    manifest either (no `apiVersion:`, `kind:` and `metadata:` in it); the output of a tool is never passed over. A value
+    gives one row without names. Raises ManifestError.
 
     Source: compat 1.3.
     Differs: an object without apiVersion or name is an error here, because it can only fail later, without the line.
     """
-    if SKIP_MARKER in data:
+    if form == VALUE_FORM:
+        return [_value(data)]
+    if form != TOOL_FORM and SKIP_MARKER in data:
         return []
     data = _as_utf8(data)
-    documents = _json_document(data) if form == JSON_FORM else _yaml_documents(data, max_objects)
+    if form == JSON_FORM:
+        documents = _json_document(data)
+    else:
+        documents = _yaml_documents(data, max_objects, strict=form == TOOL_FORM)
     rows: list[ObjectRow] = []
     for line, document in documents:
         for obj in _expanded(document, line):
@@ -66,7 +72,15 @@ def _as_utf8(data: bytes) -> bytes:
     return data
 
 
-def _yaml_documents(data: bytes, max_documents: int) -> list[tuple[int, dict[str, object]]]:
+def _value(data: bytes) -> ObjectRow:
+    try:
+        content = canonical_json(load_one(data))
+    except YamlError as error:
+        raise ManifestError(error.problem, error.line or 0) from None
+    return "", "", "", "", "", digest(content), content
+
+
+def _yaml_documents(data: bytes, max_documents: int, *, strict: bool) -> list[tuple[int, dict[str, object]]]:
     found: list[tuple[int, dict[str, object]]] = []
     chunks = _chunks(data, max_documents)
     try:
@@ -83,7 +97,7 @@ def _yaml_documents(data: bytes, max_documents: int) -> list[tuple[int, dict[str
                 found.append((start, value))
     except ManifestError:
         # Something else in YAML (Helm values, a CI file) is passed over; a broken manifest is not.
-        if found or (b"apiVersion:" in data and b"kind:" in data and b"metadata:" in data):
+        if strict or found or (b"apiVersion:" in data and b"kind:" in data and b"metadata:" in data):
             raise
         return []
     return found

@@ -6,7 +6,11 @@ import sys
 
 WORKER_ARGV = (sys.executable, "-I", "-m", "tiphys.engine.render.worker")
 
+TOOL_WORKER_ARGV = (sys.executable, "-I", "-m", "tiphys.engine.render.toolworker")
+
 YAML_FORM = "yaml"
 JSON_FORM = "json"
+TOOL_FORM = "tool"  # YAML that a tool gave: every document is an object, nothing is passed over
+VALUE_FORM = "value"  # one YAML document of any kind, taken as a value and not as a manifest
 MAX_OBJECTS = 50_000  # of one file, and of one source
 MAX_OUTPUT_BYTES = 64 * 1024 * 1024  # JSON of one reply

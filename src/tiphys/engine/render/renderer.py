@@ -8,6 +8,8 @@ before; a worker parses what is left.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,11 +23,17 @@ from tiphys.engine.render.cache import (
     objects_from_rows,
     rendered_weight,
 )
-from tiphys.engine.render.detect import detect_type, override_files, refuse_overrides, require_supported
+from tiphys.engine.render.detect import CHART_FILE, KUSTOMIZATION_FILES, detect_type, require_supported
 from tiphys.engine.render.directory import DEFAULT_MAX_BYTES, ManifestFile, directory_key, select_files
-from tiphys.engine.render.protocol import MAX_OBJECTS
-from tiphys.engine.render.spec import DIRECTORY, RenderSource
-from tiphys.engine.states import FileKind, Rendered, Snapshot, SourceTree, StageError
+from tiphys.engine.render.environment import Consulted
+from tiphys.engine.render.helm.plan import plan_helm
+from tiphys.engine.render.kustomize.plan import plan_kustomize
+from tiphys.engine.render.overrides import has_overrides, override_files, override_names, with_overrides
+from tiphys.engine.render.protocol import MAX_OBJECTS, VALUE_FORM
+from tiphys.engine.render.spec import DIRECTORY, HELM, RenderSource, tool_options
+from tiphys.engine.render.toolruns import ToolRuns
+from tiphys.engine.render.tools import NO_TOOLS, KubeVersions, RenderContext, ToolPlan, Tools
+from tiphys.engine.states import FileEntry, FileKind, Rendered, Snapshot, SourceTree, StageError
 from tiphys.runtime.clock import Clock
 from tiphys.runtime.log import SILENT, Logger
 from tiphys.runtime.messages import encode
@@ -40,23 +48,49 @@ PLANS_KEPT = 50_000
 LARGE_REPLY_BYTES = 256 * 1024
 PROBLEMS_SHOWN = 5
 
+# Whose plan it is, where that may make a difference: application, namespace, build options.
+_Who = tuple[str, str, tuple[str, ...]]
+
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What a source reads. `outside`: (path of a link, id of what it leads to), which the tree id does not cover."""
+    """What a source reads. `reads`: (path, id) of all that decided it; while those are the same, the plan stands.
+
+    `tool` is None for a plain directory. `asked` is what was looked up in the build environment.
+    """
+
+    key: str
+    reads: tuple[tuple[str, str | None], ...]
+    source: RenderSource  # with override files merged in
+    files: tuple[ManifestFile, ...] = ()
+    tool: ToolPlan | None = None
+    asked: tuple[tuple[str, str | None], ...] = ()
+    kube: KubeVersions | None = None
+
+    def stands(self, tree: SourceTree, context: RenderContext) -> bool:
+        """Would planning again give the same? Compares ids and reads nothing."""
+        for path, oid in self.reads:
+            if tree.tree_id(path) != oid:
+                return False
+        if self.kube is not None and self.kube != context.kube:
+            return False
+        return all(context.env.get(name) == value for name, value in self.asked)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What is in a source's own folder."""
 
     tree_id: str
-    key: str
-    files: tuple[ManifestFile, ...]
-    outside: tuple[tuple[str, str | None], ...]
-    overrides: tuple[str, ...]
+    entries: Sequence[FileEntry]
+    names: frozenset[str]
 
 
 class Renderer:
     """Renders sources; equal inputs are rendered once.
 
     `store` keeps renders beyond this process; `disabled` tools are read as plain directories. Answers come from memory
-    while there is room, and are never stale: every key is made of content ids.
+    while there is room, and are never stale: every key is made of content ids. `tools` are those that `tool_runs` has.
     """
 
     def __init__(
@@ -69,6 +103,8 @@ class Renderer:
         max_manifest_bytes: int = DEFAULT_MAX_BYTES,
         timeout_s: float = RENDER_TIMEOUT_S,
         disabled: Sequence[str] = (),
+        tools: Tools = NO_TOOLS,
+        tool_runs: ToolRuns | None = None,
     ) -> None:
         self._pool = pool
         self._clock = clock
@@ -77,28 +113,26 @@ class Renderer:
         self._max_manifest_bytes = max_manifest_bytes
         self._timeout_s = timeout_s
         self._disabled = tuple(disabled)
-        self._plans: Recent[tuple[str, RenderSource], _Plan] = Recent(PLANS_KEPT)
+        self._tools = tools
+        self._tool_runs = tool_runs
+        self._plans: Recent[tuple[str, RenderSource, _Who | None], _Plan] = Recent(PLANS_KEPT)
         self._rendered: Recent[str, Rendered] = Recent(RENDERED_LIMIT_BYTES, rendered_weight)
         self._parsed: Recent[tuple[str, str], ParsedFile] = Recent(PARSED_LIMIT_BYTES, lambda file: file.weight)
         self._under_way: dict[str, asyncio.Lock] = {}
         self.renders = 0  # answers that needed a worker or the store, since the engine started
 
     async def render(
-        self, snapshot: Snapshot, source: RenderSource, *, env: Mapping[str, str], application: str = ""
+        self, snapshot: Snapshot, source: RenderSource, *, context: RenderContext, application: str = ""
     ) -> Rendered:
         """All manifests of one source at one revision.
 
-        `env` is the build environment; a plain directory consults only `ARGOCD_APP_NAME`, for override files, which
-        are refused so far, so it is no part of the key.
-        `application` names the asker in the log. Raises StageError: `ComparisonError` for files that cannot be
-        rendered, with path and line, and with `retry_after_s` when the fault is not in the files.
+        Of `context` only that is part of the key which the source consults. `application` names the asker in the log.
+        Raises StageError: `ComparisonError` for files that cannot be rendered, with path and line, and with
+        `retry_after_s` when the fault is not in the files.
         """
-        plan = self._known_plan(snapshot, source)
+        plan = self._known_plan(snapshot, source, context)
         if plan is None:
-            plan = await asyncio.to_thread(self._plan, snapshot.tree, source)
-            self._plans.put((snapshot.repo_url, source), plan)
-        if plan.overrides:
-            refuse_overrides(source, plan.overrides, env.get("ARGOCD_APP_NAME", ""))
+            plan = await self._plan(snapshot, source, context)
         known = self._rendered.get(plan.key)
         if known is None:
             lock = self._under_way.setdefault(plan.key, asyncio.Lock())
@@ -108,7 +142,7 @@ class Renderer:
                     if known is None:
                         known = await self._from_store(plan.key, snapshot.revision)
                     if known is None:
-                        return await self._render(snapshot, source, plan, application)
+                        return await self._render(snapshot, plan, application)
             finally:
                 if not lock.locked():
                     self._under_way.pop(plan.key, None)
@@ -121,38 +155,81 @@ class Renderer:
         )
         return as_cached(known, snapshot.revision)
 
-    def unchanged(self, snapshot: Snapshot, source: RenderSource, key: str) -> bool:
+    def unchanged(self, snapshot: Snapshot, source: RenderSource, key: str, *, context: RenderContext) -> bool:
         """Is the render of this source at this revision surely the one with `key`? Compares ids; reads nothing.
 
         False also means "not known here"; `render` then finds out.
         """
-        plan = self._known_plan(snapshot, source)
+        plan = self._known_plan(snapshot, source, context)
         return plan is not None and plan.key == key
 
-    def _known_plan(self, snapshot: Snapshot, source: RenderSource) -> _Plan | None:
-        """The plan made last for this source, while everything it was made from has the same ids."""
-        plan = self._plans.get((snapshot.repo_url, source))
+    def _known_plan(self, snapshot: Snapshot, source: RenderSource, context: RenderContext) -> _Plan | None:
+        """The plan made last for this source, while everything it was made from is the same."""
+        plan = self._plans.get((snapshot.repo_url, source, None))
         if plan is None:
-            return None
-        tree = snapshot.tree
-        if tree.tree_id(source.path) != plan.tree_id:
-            return None
-        return plan if all(tree.tree_id(path) == oid for path, oid in plan.outside) else None
+            plan = self._plans.get((snapshot.repo_url, source, _who(context)))
+        return plan if plan is not None and plan.stands(snapshot.tree, context) else None
 
-    def _plan(self, tree: SourceTree, source: RenderSource) -> _Plan:
+    async def _plan(self, snapshot: Snapshot, source: RenderSource, context: RenderContext) -> _Plan:
+        """Raises StageError."""
+        tree = snapshot.tree
+        look = await asyncio.to_thread(_look, tree, source)
+        wanted = override_names(look.names, context.app_name)
+        merged = await self._with_overrides(tree, source, wanted) if wanted else source
+        found = detect_type(merged, look.names, disabled=self._disabled)
+        require_supported(merged, found)
+        shared = found == DIRECTORY and not has_overrides(look.names)
+        if found == DIRECTORY:
+            plan = await asyncio.to_thread(self._plan_directory, tree, merged, look)
+        else:
+            plan = await asyncio.to_thread(self._plan_tool, tree, merged, found, context)
+        at = (snapshot.repo_url, source)
+        if not shared:
+            self._plans.drop((*at, None))
+        self._plans.put((*at, None if shared else _who(context)), plan)
+        return plan
+
+    async def _with_overrides(self, tree: SourceTree, source: RenderSource, names: Sequence[str]) -> RenderSource:
+        files = []
+        for name in names:
+            path = posixpath.join(source.path, name)
+            files.append(ManifestFile(path, tree.tree_id(path) or "", VALUE_FORM, 0))
+        parsed = await self._parse(tree, files)
+        results = [(file, parsed[file.oid, file.form] or ParsedFile()) for file in files]
+        _raise_problems(results)
+        return with_overrides(source, [(file.path, result.objects[0].json) for file, result in results])
+
+    def _plan_directory(self, tree: SourceTree, source: RenderSource, look: _Look) -> _Plan:
         """Runs in a thread. Raises StageError."""
-        tree_id = tree.tree_id(source.path)
-        if tree_id is None:
-            raise StageError("render", "ComparisonError", f"{source.path}: app path does not exist")
-        entries = tree.entries(source.path, recurse=False)
-        start = len(source.path) + 1 if source.path else 0
-        names = {entry.path[start:] for entry in entries if entry.kind is not FileKind.DIRECTORY}
-        require_supported(source, detect_type(source, names, disabled=self._disabled), names)
-        if source.recurse:
-            entries = tree.entries(source.path, recurse=True)
+        entries = tree.entries(source.path, recurse=True) if source.recurse else look.entries
         files = select_files(entries, source, max_bytes=self._max_manifest_bytes)
-        outside = tuple((entry.path, tree.tree_id(entry.path)) for entry in entries if entry.kind is FileKind.LINK)
-        return _Plan(tree_id, directory_key(files, source), files, outside, override_files(names))
+        outside = ((entry.path, tree.tree_id(entry.path)) for entry in entries if entry.kind is FileKind.LINK)
+        return _Plan(directory_key(files, source), ((source.path, look.tree_id), *outside), source, files)
+
+    def _plan_tool(self, tree: SourceTree, source: RenderSource, found: str, context: RenderContext) -> _Plan:
+        """Runs in a thread. Raises StageError."""
+        env = Consulted(context.env)
+        block = tool_options(source, found)
+        context = dataclasses.replace(context, env=env)
+        tools = self._tools
+        if found == HELM:
+            version = tools.helm_sdk or tools.helm_version
+            tool = plan_helm(tree, source.path, block, context, tool_version=version)
+        else:
+            tool = plan_kustomize(tree, source.path, block, context, tool_version=tools.kubectl_version)
+        # What the type was told by, and override files that may come.
+        beside = (CHART_FILE, *KUSTOMIZATION_FILES, *override_files(context.app_name))
+        reads = {path: tree.tree_id(path) for path in [posixpath.join(source.path, name) for name in beside]} | dict(
+            tool.reads
+        )
+        return _Plan(
+            tool.key,
+            tuple(reads.items()),
+            source,
+            tool=tool,
+            asked=env.asked,
+            kube=context.kube if tool.uses_kube else None,
+        )
 
     async def _from_store(self, key: str, revision: str) -> Rendered | None:
         if self._store is None:
@@ -168,8 +245,38 @@ class Renderer:
         self._rendered.put(key, rendered)
         return rendered
 
-    async def _render(self, snapshot: Snapshot, source: RenderSource, plan: _Plan, application: str) -> Rendered:
+    async def _render(self, snapshot: Snapshot, plan: _Plan, application: str) -> Rendered:
         began = self._clock.monotonic()
+        if plan.tool is not None:
+            rendered = await self._run_tool(snapshot, plan.tool, plan.source)
+            parsed_files = 0
+        else:
+            rendered, parsed_files = await self._render_directory(snapshot, plan)
+        self._rendered.put(plan.key, rendered)
+        self.renders += 1
+        if self._store is not None:
+            await self._store.put(plan.key, encode_rendered(rendered))
+        self._log.info(
+            "rendered",
+            application=application,
+            type=rendered.source_type,
+            path=plan.source.path,
+            revision=snapshot.revision,
+            files=len(plan.files) if plan.tool is None else len(plan.tool.files),
+            parsed=parsed_files,
+            objects=len(rendered.objects),
+            ms=round((self._clock.monotonic() - began) * 1000, 1),
+        )
+        return rendered
+
+    async def _run_tool(self, snapshot: Snapshot, tool: ToolPlan, source: RenderSource) -> Rendered:
+        if self._tool_runs is None:
+            raise _failed(f"{source.path or '.'}: source type {tool.source_type} cannot be rendered here")
+        objects = await self._tool_runs.run(snapshot.tree, tool)
+        return Rendered(snapshot.revision, tool.source_type, tool.key, objects, warnings=tool.warnings)
+
+    async def _render_directory(self, snapshot: Snapshot, plan: _Plan) -> tuple[Rendered, int]:
+        """(the render, how many files a worker had to parse for it)."""
         parsed = {(file.oid, file.form): self._parsed.get((file.oid, file.form)) for file in plan.files}
         missing = [file for file in plan.files if parsed[file.oid, file.form] is None]
         unique = list({(file.oid, file.form): file for file in missing}.values())
@@ -180,24 +287,9 @@ class Renderer:
         objects = tuple(one for _, result in results for one in result.objects)
         if len(objects) > MAX_OBJECTS:
             raise _failed(
-                f"{source.path or '.'}: {len(objects)} objects are more than {MAX_OBJECTS} (limit of objects)"
+                f"{plan.source.path or '.'}: {len(objects)} objects are more than {MAX_OBJECTS} (limit of objects)"
             )
-        rendered = Rendered(snapshot.revision, DIRECTORY, plan.key, objects)
-        self._rendered.put(plan.key, rendered)
-        self.renders += 1
-        if self._store is not None:
-            await self._store.put(plan.key, encode_rendered(rendered))
-        self._log.info(
-            "rendered",
-            application=application,
-            path=source.path,
-            revision=snapshot.revision,
-            files=len(plan.files),
-            parsed=len(unique),
-            objects=len(objects),
-            ms=round((self._clock.monotonic() - began) * 1000, 1),
-        )
-        return rendered
+        return Rendered(snapshot.revision, DIRECTORY, plan.key, objects), len(unique)
 
     async def _parse(self, tree: SourceTree, files: Sequence[ManifestFile]) -> dict[tuple[str, str], ParsedFile | None]:
         """What a worker makes of these files; kept, problems too, because the same bytes give the same again."""
@@ -230,6 +322,21 @@ class Renderer:
             "cpu_s": max(1, int(self._timeout_s)),
         }
         return encode(header, contents)
+
+
+def _who(context: RenderContext) -> _Who:
+    return context.app_name, context.namespace, context.build_options
+
+
+def _look(tree: SourceTree, source: RenderSource) -> _Look:
+    """Runs in a thread. Raises StageError."""
+    tree_id = tree.tree_id(source.path)
+    if tree_id is None:
+        raise StageError("render", "ComparisonError", f"{source.path}: app path does not exist")
+    entries = tree.entries(source.path, recurse=False)
+    start = len(source.path) + 1 if source.path else 0
+    names = frozenset(entry.path[start:] for entry in entries if entry.kind is not FileKind.DIRECTORY)
+    return _Look(tree_id, entries, names)
 
 
 def _results(header: Mapping[str, object], bodies: memoryview, count: int) -> list[ParsedFile]:

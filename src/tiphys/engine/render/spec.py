@@ -5,6 +5,9 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+import orjson
 
 from tiphys.engine.render.globs import Glob, GlobError
 from tiphys.engine.states import StageError
@@ -20,6 +23,7 @@ class RenderSource:
     """One source, without repository and revision. Equal sources over equal files render equally.
 
     `path` is relative to the repository root, empty for the root. `include` and `exclude` are globs, empty for none.
+    `options` is the block of the explicit type (`helm`, `kustomize`, ...) as JSON, empty when there is none.
     """
 
     path: str
@@ -28,6 +32,8 @@ class RenderSource:
     include: str = ""
     exclude: str = ""
     all_extensions: bool = False  # `disableExtensionFilter`: include decides, not the extension
+    options: str = ""
+    chart: str = ""  # name of a chart in a repository of charts
 
 
 def render_source(source: Mapping[str, object]) -> RenderSource:
@@ -63,7 +69,32 @@ def render_source(source: Mapping[str, object]) -> RenderSource:
         include=patterns["include"],
         exclude=patterns["exclude"],
         all_extensions=bool(options["disableExtensionFilter"]),
+        options=_options(source),
+        chart=str(source.get("chart") or ""),
     )
+
+
+def source_block(source: RenderSource) -> dict[str, Any]:
+    """The blocks of a source, as they were given: `{"helm": {...}}`, empty when there are none."""
+    if not source.options:
+        return {}
+    block: dict[str, Any] = orjson.loads(source.options)
+    return block
+
+
+def tool_options(source: RenderSource, found: str) -> dict[str, Any]:
+    """The block of the type that was found, empty when the source has none."""
+    block = source_block(source)
+    for field, name in _TYPE_FIELDS:
+        if name == found and isinstance(block.get(field), dict):
+            options: dict[str, Any] = block[field]
+            return options
+    return {}
+
+
+def _options(source: Mapping[str, object]) -> str:
+    block = {field: source[field] for field, _ in _TYPE_FIELDS if source.get(field) is not None}
+    return orjson.dumps(block, option=orjson.OPT_SORT_KEYS).decode() if block else ""
 
 
 def _path(source: Mapping[str, object], problems: list[str]) -> str:

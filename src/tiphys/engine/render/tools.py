@@ -58,6 +58,24 @@ class ToolPlan:
     files: tuple[ToolFile, ...]
     request: Mapping[str, object]
     warnings: tuple[str, ...] = ()
+    uses_kube: bool = False  # the plan was made with `RenderContext.kube`, and stands only while that is the same
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """The programs and libraries that rendering may use, and what names their versions in keys; empty where there is none.
+
+    `helm_sdk` is the version of the library; `helm` and `kubectl` are paths of programs.
+    """
+
+    helm_sdk: str = ""
+    helm: str = ""
+    helm_version: str = ""
+    kubectl: str = ""
+    kubectl_version: str = ""
+
+
+NO_TOOLS = Tools()
 
 
 class ToolError(Exception):

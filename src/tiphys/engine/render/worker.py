@@ -25,19 +25,19 @@ def main() -> None:
     out = os.dup(1)
     os.dup2(2, 1)
     progress = os.open(PROGRESS_FILE, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    memory = _open_memory()
+    memory = open_memory()
     "".encode("utf-16")  # loads the codec, which cannot be read any more once files are out of reach
     write_frame(out, encode({"hello": 1, **confine()}))
     while (request := read_frame(_STDIN)) is not None:
         reply = answer(request, progress)
-        write_frame(out, encode({"files": reply[0], **_usage(memory)}, reply[1]))
+        write_frame(out, encode({"files": reply[0], **usage(memory)}, reply[1]))
 
 
 def answer(request: bytes, progress: int) -> tuple[list[object], list[bytes]]:
     """Reply to one request: per file `[problem or null, line, [[group, version, kind, namespace, name, sha256, size]]]`,
     and the JSON of all objects in the same order."""
     header, bodies = decode(request)
-    _allow_cpu(int(header["cpu_s"]))
+    allow_cpu(int(header["cpu_s"]))
     files: list[object] = []
     output: list[bytes] = []
     room = MAX_OUTPUT_BYTES
@@ -68,7 +68,7 @@ def _described(row: ObjectRow) -> tuple[str, str, str, str, str, str, int]:
     return (*row[:6], len(row[6]))
 
 
-def _allow_cpu(seconds: int) -> None:
+def allow_cpu(seconds: int) -> None:
     """The kernel kills the process when this request has used so much processor time."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
@@ -76,14 +76,16 @@ def _allow_cpu(seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
 
 
-def _open_memory() -> int:
+def open_memory() -> int:
+    """Where `usage` reads how much memory is resident; -1 where that cannot be told."""
     try:
         return os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return -1
 
 
-def _usage(memory: int) -> dict[str, float]:
+def usage(memory: int) -> dict[str, float]:
+    """What this process uses, for the reply."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     if memory >= 0:
         rss = int(os.pread(memory, 256, 0).split()[1]) * resource.getpagesize()

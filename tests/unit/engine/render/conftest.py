@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -12,13 +13,15 @@ import pygit2
 import pytest
 from tests.unit.engine.source.trees import Bare, Content
 
-from tiphys.engine.render.protocol import WORKER_ARGV
+from tiphys.engine.render.protocol import TOOL_WORKER_ARGV, WORKER_ARGV
 from tiphys.engine.render.renderer import Renderer
+from tiphys.engine.render.toolruns import ToolRuns
 from tiphys.engine.source.tree import GitTree, TreeObjects
 from tiphys.engine.states import Snapshot
 from tiphys.runtime.clock import SystemClock
 from tiphys.runtime.supervisor import Lifetime
 from tiphys.runtime.workerpool import WorkerPool
+from tiphys.wiring.rendering import TOOL_LIMITS, find_tools
 
 Serve = Callable[..., AbstractAsyncContextManager[WorkerPool]]
 
@@ -61,6 +64,27 @@ def serve(tmp_path: Path) -> Serve:
                 lifetime.stop()
 
     return serving
+
+
+TOOLS = find_tools(os.environ["PATH"])
+TOOL_ARGV = (*TOOL_WORKER_ARGV, f"kubectl={TOOLS.kubectl}")
+
+
+def tool_renderer(pool: WorkerPool, tool_pool: WorkerPool, *, timeout_s: float = 60.0) -> Renderer:
+    """A renderer with tools."""
+    clock = SystemClock()
+    runs = ToolRuns(tool_pool, clock=clock, timeout_s=timeout_s)
+    return Renderer(pool, clock=clock, tools=TOOLS, tool_runs=runs)
+
+
+@pytest.fixture
+async def tools(serve: Serve, tmp_path: Path) -> AsyncIterator[Renderer]:
+    """A renderer with one worker of each kind."""
+    async with (
+        serve() as pool,
+        serve(root=tmp_path / "tools", argv=TOOL_ARGV, limits=TOOL_LIMITS, eager=False) as tool_pool,
+    ):
+        yield tool_renderer(pool, tool_pool)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from tests.unit.engine.source.trees import Content, Link
 from tiphys.engine.render.cache import decode_rendered, encode_rendered
 from tiphys.engine.render.renderer import Renderer
 from tiphys.engine.render.spec import RenderSource, render_source
+from tiphys.engine.render.tools import RenderContext
 from tiphys.engine.states import Rendered, Snapshot, StageError
 from tiphys.runtime.clock import SystemClock
 from tiphys.runtime.log import Level, Logger, LogSink
@@ -28,10 +29,11 @@ def names(rendered: Rendered) -> list[str]:
 
 
 APP = RenderSource("app")
+CONTEXT = RenderContext(app_name="web")
 
 
 async def render(renderer: Renderer, snapshot: Snapshot, source: RenderSource = APP) -> Rendered:
-    return await renderer.render(snapshot, source, env={})
+    return await renderer.render(snapshot, source, context=CONTEXT)
 
 
 async def failure(renderer: Renderer, snapshot: Snapshot, source: RenderSource = APP) -> str:
@@ -111,9 +113,11 @@ async def test_the_line_about_it_is_logged(repository: Repository, serve: Serve)
     text = io.StringIO()
     async with serve() as pool:
         renderer = Renderer(pool, clock=SystemClock(), log=Logger(LogSink(text, form="json", level=Level.DEBUG)))
-        await renderer.render(repository.snapshot({"app/a.yaml": config_map("a")}), APP, env={}, application="web")
+        await renderer.render(
+            repository.snapshot({"app/a.yaml": config_map("a")}), APP, context=CONTEXT, application="web"
+        )
         later = repository.snapshot({"b": "1"})
-        await renderer.render(later, APP, env={}, application="web")
+        await renderer.render(later, APP, context=CONTEXT, application="web")
     lines = [json.loads(line) for line in text.getvalue().splitlines()]
     assert [line["msg"] for line in lines] == ["rendered", "nothing read by this application changed"]
     assert (lines[1]["application"], lines[1]["revision"]) == ("web", later.revision)
@@ -195,10 +199,10 @@ async def test_a_mended_file_renders(repository: Repository, renderer: Renderer)
 
 
 @pytest.mark.parametrize("files", [{"app/Chart.yaml": "name: x"}, {"app/kustomization.yaml": "resources: []"}])
-async def test_other_tools_are_refused_by_name(
+async def test_a_renderer_without_tools_says_so(
     repository: Repository, renderer: Renderer, files: dict[str, Content]
 ) -> None:
-    assert "is not supported yet" in await failure(renderer, repository.snapshot(files))
+    assert "cannot be rendered here" in await failure(renderer, repository.snapshot(files))
 
 
 async def test_a_chart_read_as_a_directory_is_a_directory(repository: Repository, renderer: Renderer) -> None:
@@ -302,6 +306,6 @@ async def test_a_render_survives_being_written_and_read(repository: Repository, 
 
 async def test_unchanged_knows_without_rendering(repository: Repository, renderer: Renderer) -> None:
     first = await render(renderer, repository.snapshot({"app/a.yaml": config_map("a")}))
-    assert renderer.unchanged(repository.snapshot({"x": "1"}), APP, first.key)
-    assert not renderer.unchanged(repository.snapshot({"app/a.yaml": config_map("b")}), APP, first.key)
-    assert not renderer.unchanged(repository.snapshot({}), RenderSource("other"), first.key)
+    assert renderer.unchanged(repository.snapshot({"x": "1"}), APP, first.key, context=CONTEXT)
+    assert not renderer.unchanged(repository.snapshot({"app/a.yaml": config_map("b")}), APP, first.key, context=CONTEXT)
+    assert not renderer.unchanged(repository.snapshot({}), RenderSource("other"), first.key, context=CONTEXT)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from tiphys.engine.render.detect import detect_type, override_files, refuse_overrides, require_supported
-from tiphys.engine.render.spec import RenderSource, render_source
+from tiphys.engine.render.detect import detect_type, require_supported
+from tiphys.engine.render.overrides import override_names, with_overrides
+from tiphys.engine.render.spec import RenderSource, render_source, tool_options
 from tiphys.engine.states import StageError
 
 
@@ -15,7 +18,9 @@ def test_directory_options_are_read() -> None:
         "path": "./apps//web/",
         "directory": {"recurse": True, "include": "*.yaml", "exclude": "{x,y}*", "disableExtensionFilter": True},
     }
-    assert render_source(source) == RenderSource("apps/web", "Directory", True, "*.yaml", "{x,y}*", True)
+    assert replace(render_source(source), options="") == RenderSource(
+        "apps/web", "Directory", True, "*.yaml", "{x,y}*", True
+    )
 
 
 def test_the_root_is_a_path() -> None:
@@ -75,32 +80,34 @@ def test_the_type_is_what_is_said_then_what_is_there(
 
 
 @pytest.mark.parametrize(
-    ("names", "explicit", "says"),
+    ("source", "says"),
     [
-        (
-            {"Chart.yaml"},
-            "",
-            "apps/x: source type Helm (Chart.yaml) is not supported yet; commit the rendered manifests",
-        ),
-        ({"kustomization.yaml"}, "", "source type Kustomize (kustomization.yaml) is not supported yet"),
-        (set(), "Plugin", "source type Plugin is not supported yet"),
+        (RenderSource("apps/x", "Plugin"), "apps/x: source type Plugin is not supported yet"),
+        (render_source({"chart": "redis"}), "chart redis: repositories of charts are not supported yet"),
     ],
 )
-def test_what_cannot_be_rendered_yet_is_an_error_and_not_empty(names: set[str], explicit: str, says: str) -> None:
-    source = RenderSource("apps/x", explicit)
+def test_what_cannot_be_rendered_yet_is_an_error_and_not_empty(source: RenderSource, says: str) -> None:
     with pytest.raises(StageError) as caught:
-        require_supported(source, detect_type(source, names), names)
+        require_supported(source, detect_type(source, set()))
     assert says in caught.value.message
     assert caught.value.reason == "ComparisonError"
 
 
-@pytest.mark.parametrize("name", [".argocd-source.yaml", ".argocd-source-web.yaml"])
-def test_an_override_file_meant_for_the_application_is_refused_by_name(name: str) -> None:
-    source = RenderSource("apps/x")
-    files = override_files({"a.yaml", name})
-    with pytest.raises(StageError, match=f"apps/x/{name}: parameter override files are not supported yet"):
-        refuse_overrides(source, files, "web")
+def test_override_files_are_merged_the_application_s_own_last() -> None:
+    source = render_source({"path": "x", "helm": {"releaseName": "r", "parameters": [{"name": "a", "value": "1"}]}})
+    names = {".argocd-source-web.yaml", ".argocd-source.yaml", ".argocd-source-api.yaml"}
+    assert override_names(names, "web") == (".argocd-source.yaml", ".argocd-source-web.yaml")
+    patches = [
+        ("p1", b'{"helm":{"releaseName":"s","valueFiles":["v.yaml"]},"path":"elsewhere","targetRevision":"x"}'),
+        ("p2", b'{"helm":{"releaseName":null}}'),
+    ]
+    merged = with_overrides(source, patches)
+    assert merged.path == "x"
+    assert tool_options(merged, "Helm") == {"parameters": [{"name": "a", "value": "1"}], "valueFiles": ["v.yaml"]}
 
 
-def test_an_override_file_of_another_application_is_none_of_our_business() -> None:
-    refuse_overrides(RenderSource("apps/x"), override_files({".argocd-source-api.yaml"}), "web")
+def test_an_override_that_makes_no_source_is_an_error_that_names_its_file() -> None:
+    with pytest.raises(StageError, match=r"x/p: multiple application sources defined: Kustomize,Directory"):
+        with_overrides(RenderSource("x"), [("x/p", b'{"directory":{},"kustomize":{}}')])
+    with pytest.raises(StageError, match=r"x/p: parameter overrides are an object"):
+        with_overrides(RenderSource("x"), [("x/p", b"[1]")])
