@@ -6,19 +6,22 @@ Source: compat 6.4.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import orjson
+
 from tiphys.identity.passwords import generate_password
+from tiphys.model.codec import encode
 from tiphys.model.time import format_time
 from tiphys.runtime.ids import Ids
 from tiphys.runtime.secret import Secret
 from tiphys.settings.accounts import account_key
 from tiphys.settings.keys import CM, PARAMS_CM, RBAC_CM, SECRET
 from tiphys.settings.load import secret_data
-from tiphys.settings.values import ADMIN
+from tiphys.settings.values import ADMIN, ApiToken
 
 INITIAL_ADMIN_SECRET = "argocd-initial-admin-secret"  # noqa: S105 - the name of an object
 INITIAL_PASSWORD_KEY = "password"  # noqa: S105 - the name of a key
@@ -78,6 +81,12 @@ def password_values(account: str, password_hash: str, now: datetime) -> dict[str
 def password_patch(account: str, password_hash: str, now: datetime) -> dict[str, Any]:
     """Merge patch of argocd-secret that sets an account's password."""
     return {"data": _encoded(password_values(account, password_hash, now))}
+
+
+def tokens_patch(account: str, tokens: Sequence[ApiToken]) -> dict[str, Any]:
+    """Merge patch of argocd-secret that sets the list of an account's API tokens; the tokens themselves are not kept."""
+    listed = orjson.dumps([encode(token) for token in tokens]).decode()
+    return {"data": _encoded({account_key(account, "tokens"): listed})}
 
 
 def _config_map(namespace: str, name: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from tiphys.identity.tokens import Principal, check_token, issue_token
 from tiphys.runtime.clock import Clock
 from tiphys.runtime.ids import Ids
 from tiphys.runtime.secret import Secret
-from tiphys.settings.values import CAPABILITY_LOGIN, Settings
+from tiphys.settings.values import CAPABILITY_LOGIN, ApiToken, Settings
 
 T = TypeVar("T")
 
@@ -140,6 +140,15 @@ class Sessions:
             token_id=self._ids.uuid(),
             lifetime=settings.session_duration,
         )
+
+    def issue_key(self, subject: str, token_id: str, lifetime: timedelta | None) -> tuple[str, ApiToken]:
+        """A token that is not a login, and what is to be kept of it; without `token_id` it gets one, without `lifetime` it
+        lasts."""
+        token_id = token_id or self._ids.uuid()
+        now = self._clock.now()
+        token = issue_token(subject, key=self._settings().signing_key, now=now, token_id=token_id, lifetime=lifetime)
+        issued = int(now.timestamp())
+        return token, ApiToken(id=token_id, iat=issued, exp=issued + int(lifetime.total_seconds()) if lifetime else 0)
 
     def check(self, token: str) -> Principal:
         """Who a token speaks for. Raises TokenError."""

@@ -5,17 +5,19 @@ Source: compat 6.4.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
-from tiphys.identity.accounts import password_patch
+from tiphys.identity.accounts import password_patch, tokens_patch
 from tiphys.identity.passwords import hash_password, is_acceptable
 from tiphys.identity.tokens import ISSUER
 from tiphys.policy.rbac import ACTIONS, RESOURCES, is_project_subject
 from tiphys.runtime.secret import Secret
 from tiphys.server.context import Context
-from tiphys.server.errors import Code, RequestError, invalid_argument
-from tiphys.server.http import Response, json_response, text_member
-from tiphys.settings.values import Account
+from tiphys.server.errors import Code, RequestError, failed_precondition, invalid_argument
+from tiphys.server.http import Response, int_member, json_response, text_member
+from tiphys.server.routing import Access
+from tiphys.settings.values import CAPABILITY_API_KEY, Account
 
 _IN_PROJECTS = frozenset(("applications", "applicationsets", "logs", "exec"))
 
@@ -60,7 +62,10 @@ async def can_i(context: Context) -> Response:
     if action == "rollback" and not context.services.settings().rollback_enforced:
         action = "sync"
     project = obj.split("/", 1)[0] if resource in _IN_PROJECTS else obj if resource == "projects" else ""
-    return json_response({"value": "yes" if context.ask(resource, action, obj, project) else "no"})
+    may = bool(context.ask(resource, action, obj, project))
+    if not may and obj == "*" and resource in _IN_PROJECTS:
+        may = bool(context.ask(resource, action, "*/*"))  # "any": objects of these are <project>/<name>
+    return json_response({"value": "yes" if may else "no"})
 
 
 async def list_accounts(context: Context) -> Response:
@@ -76,10 +81,54 @@ async def get_account(context: Context) -> Response:
     name = context.request.params["name"]
     if name != context.username:
         context.enforce("accounts", "get", name)
+    return json_response(_shown(_account(context, name)))
+
+
+async def create_token(context: Context) -> Response:
+    """POST /account/{name}/token: a token that speaks for the account, for `expiresIn` seconds or for good."""
+    body = await context.request.json_object()
+    name, services = context.request.params["name"], context.services
+    lifetime, wanted = int_member(body, "expiresIn"), text_member(body, "id")
+    async with services.account_lock:
+        account = _account(context, name)
+        if not account.can(CAPABILITY_API_KEY):
+            raise failed_precondition(f"account '{name}' does not have {CAPABILITY_API_KEY} capability")
+        if wanted and any(token.id == wanted for token in account.tokens):
+            raise invalid_argument(f"account already has token with id '{wanted}'")
+        token, issued = services.sessions.issue_key(
+            f"{name}:{CAPABILITY_API_KEY}", wanted, timedelta(seconds=lifetime) if lifetime > 0 else None
+        )
+        await services.secrets.patch_settings_secret(tokens_patch(name, (*account.tokens, issued)))
+    return json_response({"token": token})
+
+
+async def delete_token(context: Context) -> Response:
+    """DELETE /account/{name}/token/{id}: the token counts no more."""
+    name, token_id, services = context.request.params["name"], context.request.params["id"], context.services
+    async with services.account_lock:
+        account = _account(context, name)
+        kept = tuple(token for token in account.tokens if token.id != token_id)
+        if len(kept) == len(account.tokens):
+            raise RequestError(Code.NOT_FOUND, f"token with id '{token_id}' does not exist")
+        await services.secrets.patch_settings_secret(tokens_patch(name, kept))
+    return Response()
+
+
+async def check_own_account(context: Context) -> None:
+    """Everybody may manage the tokens of his own account; others need `accounts, update`."""
+    name, principal = context.request.params["name"], context.principal
+    if principal is None or principal.name != name or principal.issuer != ISSUER:
+        context.enforce("accounts", "update", name)
+
+
+OWN_ACCOUNT = Access("accounts, update, {name}; one's own account always", check_own_account)
+
+
+def _account(context: Context, name: str) -> Account:
     account = context.services.settings().accounts.get(name)
     if account is None:
         raise RequestError(Code.NOT_FOUND, f"account '{name}' does not exist")
-    return json_response(_shown(account))
+    return account
 
 
 def _shown(account: Account) -> dict[str, Any]:

@@ -6,20 +6,23 @@ Order: content type, route, session, access check, handler. Source: api-ui 2.3.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import orjson
 
-from tiphys.server import account, applications, clusters, projects, session, settings, stream, sync
-from tiphys.server.authz import PUBLIC, SIGNED_IN, application_access, authenticate, enforce, require_session
+from tiphys.server import clusters, session, settings
+from tiphys.server.authz import PUBLIC, authenticate, require_session
 from tiphys.server.context import Context
 from tiphys.server.errors import Code, PlainError, RequestError, request_error
 from tiphys.server.http import Receive, Request, Response, Scope, Send, text_response
 from tiphys.server.ports import Services
+from tiphys.server.routetable import account_routes, application_routes, project_routes
 from tiphys.server.routing import Access, Route, Router
 
 V1 = "/api/v1"
+_LOGS = re.compile(rf"{V1}/applications/[^/]+(/pods/[^/]+)?/logs").fullmatch
 _HEADERS = [
     ("X-Frame-Options", "sameorigin"),
     ("X-Content-Type-Options", "nosniff"),
@@ -29,7 +32,6 @@ _HEADERS = [
 
 def routes(*, metrics: bool = False) -> tuple[Route, ...]:
     """Every route with its access check."""
-    app = f"{V1}/applications"
     table = [
         Route("GET", "/healthz", _healthz, PUBLIC),
         Route("GET", "/api/version", settings.get_version, PUBLIC),
@@ -38,28 +40,8 @@ def routes(*, metrics: bool = False) -> tuple[Route, ...]:
         Route("DELETE", f"{V1}/session", session.delete_session, PUBLIC),
         Route("GET", f"{V1}/session/userinfo", session.user_info, PUBLIC),
         Route("GET", f"{V1}/settings", settings.get_settings, PUBLIC),
-        Route("GET", f"{V1}/account", account.list_accounts, SIGNED_IN),
-        Route("PUT", f"{V1}/account/password", account.update_password, SIGNED_IN),
-        Route("GET", f"{V1}/account/can-i/{{resource}}/{{action}}/{{subresource=**}}", account.can_i, SIGNED_IN),
-        Route("GET", f"{V1}/account/{{name}}", account.get_account, SIGNED_IN),
-        Route("GET", f"{V1}/projects", projects.list_projects, SIGNED_IN),
-        Route(
-            "GET", f"{V1}/projects/{{name}}", projects.get_project, enforce("projects", "get", "name", in_project=True)
-        ),
-        Route("GET", app, applications.list_applications, SIGNED_IN),
-        Route("POST", app, applications.create_application, _CREATE),
-        Route("GET", f"{app}/{{name}}", applications.get_application, application_access("get")),
-        Route("PUT", f"{app}/{{name}}", applications.update_application, application_access("update")),
-        Route("PATCH", f"{app}/{{name}}", applications.patch_application, application_access("update")),
-        Route("DELETE", f"{app}/{{name}}", applications.delete_application, application_access("delete")),
-        Route("PUT", f"{app}/{{name}}/spec", applications.update_spec, application_access("update")),
-        Route("POST", f"{app}/{{name}}/sync", sync.sync_application, application_access("get")),
-        Route("POST", f"{app}/{{name}}/rollback", sync.rollback_application, application_access("get")),
-        Route("DELETE", f"{app}/{{name}}/operation", sync.terminate_operation, application_access("get")),
-        Route("GET", f"{app}/{{name}}/resource-tree", applications.resource_tree, application_access("get")),
-        Route("GET", f"{app}/{{name}}/managed-resources", applications.managed_resources, application_access("get")),
-        Route("GET", f"{V1}/stream/applications", stream.stream_applications, SIGNED_IN),
     ]
+    table += application_routes(V1) + project_routes(V1) + account_routes(V1)
     table += clusters.routes(V1)
     if metrics:
         table.append(Route("GET", "/metrics", _metrics, _METRICS))
@@ -126,13 +108,9 @@ class App:
         if known is None:
             self._services.log.exception("request failed", error, method=request.method, path=request.raw_path)
             known = RequestError(Code.INTERNAL, "internal error; the server's log says more")
-        if request.raw_path.startswith(f"{V1}/stream/"):
+        if request.raw_path.startswith(f"{V1}/stream/") or _LOGS(request.raw_path):
             return Response(orjson.dumps(known.stream_error()), known.http_status)
         return Response(known.body(), known.http_status)
-
-
-async def _check_create(context: Context) -> None:
-    """The handler asks: what is to be created, and where, is in the body."""
 
 
 async def _check_metrics(context: Context) -> None:
@@ -141,7 +119,6 @@ async def _check_metrics(context: Context) -> None:
 
 
 _METRICS = Access("applications, get, */*", _check_metrics)
-_CREATE = Access("applications, create, {project}/{name} of the body", _check_create)
 
 
 def _check_content_type(request: Request) -> None:

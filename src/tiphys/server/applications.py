@@ -1,11 +1,10 @@
-"""/api/v1/applications: list, get, create, update, delete, resource tree, managed resources.
+"""/api/v1/applications: get, create, update, delete.
 
 Source: compat 13.1; api-ui 2.2, 2.3.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -15,7 +14,6 @@ import orjson
 from tiphys.apimachinery.jsonpatch import JsonPatchError
 from tiphys.apimachinery.jsonpatch import apply as apply_json_patch
 from tiphys.apimachinery.mergepatch import apply as apply_merge_patch
-from tiphys.apimachinery.selector import LabelSelector, parse_labels
 from tiphys.model.annotations import (
     BACKGROUND_FINALIZER,
     FOREGROUND_FINALIZER,
@@ -25,9 +23,7 @@ from tiphys.model.annotations import (
 )
 from tiphys.model.application import DEFAULT_PROJECT, Application, application_object, parse_application
 from tiphys.model.codec import encode
-from tiphys.model.repository import normalize_git_url
 from tiphys.policy.project import permits_source_namespace
-from tiphys.policy.rbac import Permissions
 from tiphys.policy.spec import spec_problems
 from tiphys.server.cache import StoredApplication, visible
 from tiphys.server.context import Context
@@ -36,7 +32,6 @@ from tiphys.server.fieldmask import FieldMask
 from tiphys.server.http import Response, json_response, text_member
 
 REFRESH_TIMEOUT_S = 300.0
-_LIST_PART = 500  # Applications looked at in one go: a few milliseconds
 _FINALIZERS_OF_CASCADE = frozenset((RESOURCES_FINALIZER, FOREGROUND_FINALIZER, BACKGROUND_FINALIZER))
 # What is exported with an Application and means nothing for a new one (uid, resourceVersion, ...) is left out.
 _METADATA_OF_CREATE = frozenset(("name", "namespace", "labels", "annotations", "finalizers", "ownerReferences"))
@@ -45,69 +40,6 @@ _CASCADE = {
     "foreground": RESOURCES_FINALIZER,
     "background": BACKGROUND_FINALIZER,
 }
-
-
-class Filter:
-    """Which Applications a list or stream is asked for, and which of them the caller may see."""
-
-    def __init__(self, context: Context) -> None:
-        request = context.request
-        self._context = context
-        self._name = request.query("name")
-        self._namespace = request.query("appNamespace")
-        self._projects = frozenset(request.query_list("projects", "project"))
-        self._repo = normalize_git_url(request.query("repo"))
-        self._selector: LabelSelector = parse_labels(request.query("selector"))
-        self._permissions: dict[str, Permissions | None] = {}  # None: everything in the project may be seen
-
-    def shows(self, app: StoredApplication) -> bool:
-        """Whether the Application is asked for and may be seen."""
-        if (self._name and app.name != self._name) or (self._namespace and app.namespace != self._namespace):
-            return False
-        if self._projects and app.project not in self._projects:
-            return False
-        if not self._selector.everything and not self._selector.matches(app.metadata.get("labels") or {}):
-            return False
-        if self._repo and not any(normalize_git_url(url) == self._repo for url in _repo_urls(app.obj)):
-            return False
-        return self.permits(app)
-
-    def permits(self, app: StoredApplication) -> bool:
-        """Whether the caller may see it."""
-        try:
-            permissions = self._permissions[app.project]
-        except KeyError:
-            asked = self._context.permissions("applications", "get", app.project)
-            permissions = self._permissions[app.project] = None if asked.covers_project(app.project) else asked
-        if app.namespace != self._context.services.namespace and not self._context.serves(app.namespace):
-            return False
-        return permissions is None or bool(permissions.of(app.rbac_object(self._context.services.namespace)))
-
-    def forget_permissions(self) -> None:
-        """Ask anew: roles may have changed."""
-        self._permissions.clear()
-
-
-async def list_applications(context: Context) -> Response:
-    """GET /applications: all that the caller may see, sorted by name."""
-    wanted = Filter(context)
-    cache = context.services.applications
-    fields = context.request.query("fields")
-    mask = FieldMask(fields) if fields else None
-    metadata: dict[str, Any] | None = {"resourceVersion": cache.resource_version}
-    if mask is not None:
-        metadata = mask.apply(metadata, "metadata")
-    items: list[bytes] = []
-    everything = list(cache)  # as it is now: others run between the parts below
-    for start in range(0, len(everything), _LIST_PART):
-        shown = (app for app in everything[start : start + _LIST_PART] if wanted.shows(app))
-        if mask is None:
-            items += [app.encoded for app in shown]
-        else:
-            items += [orjson.dumps(mask.apply(visible(app.obj), "items") or {}) for app in shown]
-        await asyncio.sleep(0)
-    head = b'"metadata":' + orjson.dumps(metadata) + b"," if metadata is not None else b""
-    return Response(b"{" + head + b'"items":[' + b",".join(items) + b"]}")
 
 
 async def get_application(context: Context) -> Response:
@@ -238,22 +170,6 @@ async def delete_application(context: Context) -> Response:
     return Response()
 
 
-async def resource_tree(context: Context) -> Response:
-    """GET /applications/{name}/resource-tree."""
-    trees, app = context.services.trees, context.application
-    tree = await trees.resource_tree(app.namespace, app.name) if trees is not None else None
-    return json_response(tree if tree is not None else {})
-
-
-async def managed_resources(context: Context) -> Response:
-    """GET /applications/{name}/managed-resources, filtered by namespace, name, group and kind."""
-    trees, app, request = context.services.trees, context.application, context.request
-    items = await trees.managed_resources(app.namespace, app.name) if trees is not None else None
-    asked = {name: request.query(name) for name in ("namespace", "name", "group", "kind") if request.query(name)}
-    found = [item for item in items or () if all(item.get(name) == value for name, value in asked.items())]
-    return json_response({"items": found})
-
-
 def _answer(obj: Mapping[str, Any]) -> Response:
     return json_response(visible(obj))
 
@@ -347,9 +263,3 @@ def _same(asked: Application, current: Application) -> bool:
         and dict(asked.annotations) == dict(current.annotations)
         and asked.finalizers == current.finalizers
     )
-
-
-def _repo_urls(obj: Mapping[str, Any]) -> list[str]:
-    spec = obj.get("spec") or {}
-    sources = spec.get("sources") or [spec.get("source") or {}]
-    return [str(source.get("repoURL") or "") for source in sources if isinstance(source, Mapping)]

@@ -5,11 +5,13 @@ Source: api-ui 2.3 "Auth"; compat 6.1 "Not-found masking".
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tiphys.apimachinery.apierrors import not_found
 from tiphys.identity.tokens import Principal, TokenError, is_project_token_listed
 from tiphys.server.context import Context
 from tiphys.server.errors import Code, RequestError, permission_denied, request_error
-from tiphys.server.http import Request
+from tiphys.server.http import Request, member
 from tiphys.server.routing import Access
 
 COOKIE = "argocd.token"
@@ -98,27 +100,85 @@ def application_access(action: str, parameter: str = "name") -> Access:
     """
 
     async def check(context: Context) -> None:
-        request, services = context.request, context.services
-        name = request.params[parameter]
-        namespace = request.query("appNamespace") or services.namespace
-        asked_project = request.query("project")
-        if not context.serves(namespace):
-            raise permission_denied(f"namespace '{namespace}' is not permitted")
-        app = services.applications.get(namespace, name)
-        if asked_project:
-            obj = _rbac_object(asked_project, namespace, name, services.namespace)
-            if not context.ask("applications", action, obj, asked_project):
-                raise permission_denied()
-        hidden = RequestError(Code.NOT_FOUND, str(not_found("applications", "argoproj.io", name)))
-        if app is None:
-            raise hidden if asked_project else permission_denied()
-        if not context.ask("applications", action, app.rbac_object(services.namespace), app.project):
-            raise hidden if asked_project else permission_denied()
-        if asked_project and asked_project != app.project:
-            raise hidden
-        context.app = app
+        _check_application(context, (action,), context.request.params[parameter])
 
     return Access(f"applications, {action}, {{project}}/{{{parameter}}}", check)
+
+
+def resource_access(action: str) -> Access:
+    """RBAC on one object of the Application a route names: `update` or `delete` it; loads the Application.
+
+    The right to the Application itself counts only where the settings say so. Source: compat 6.1 "Inheritance".
+    """
+
+    async def check(context: Context) -> None:
+        request = context.request
+        names = (request.query(name) for name in ("group", "kind", "namespace", "resourceName"))
+        asked = [f"{action}/{'/'.join(names)}"]
+        if not context.services.settings().fine_grained_rbac:
+            asked.append(action)
+        _check_application(context, asked, request.params["name"])
+
+    return Access(f"applications, {action}/{{group}}/{{kind}}/{{namespace}}/{{name}}, {{project}}/{{name}}", check)
+
+
+def action_access() -> Access:
+    """RBAC on running an action, which the body names, on objects of a kind; loads the Application."""
+
+    async def check(context: Context) -> None:
+        group, kind, name = await named_action(context.request)
+        _check_application(context, (f"action/{group}/{kind}/{name}",), context.request.params["name"])
+
+    return Access("applications, action/{group}/{kind}/{action}, {project}/{name}", check)
+
+
+def logs_access() -> Access:
+    """RBAC on the logs of the Application a route names, which must be visible too; loads it into the context."""
+
+    async def check(context: Context) -> None:
+        _check_application(context, ("get",), context.request.params["name"])
+        app = context.application
+        context.enforce("logs", "get", app.rbac_object(context.services.namespace), app.project)
+
+    return Access("applications, get, and logs, get, {project}/{name}", check)
+
+
+async def named_action(request: Request) -> tuple[str, str, str]:
+    """Group, kind and name of the action that a request is to run; empty where it does not say.
+
+    The older form has the name as the whole body, and the rest in the query. Source: compat 13.1.
+    """
+    body = await request.json()
+    if isinstance(body, dict):
+        found = (member(body, "group"), member(body, "kind"), member(body, "action"))
+    else:
+        found = (request.query("group"), request.query("kind"), body)
+    group, kind, name = (value if isinstance(value, str) else "" for value in found)
+    return group, kind, name
+
+
+def _check_application(context: Context, actions: Sequence[str], name: str) -> None:
+    """Load an Application that the caller may do one of `actions` with. Raises RequestError."""
+    request, services = context.request, context.services
+    namespace = request.query("appNamespace") or services.namespace
+    asked_project = request.query("project")
+    if not context.serves(namespace):
+        raise permission_denied(f"namespace '{namespace}' is not permitted")
+
+    def may(obj: str, project: str) -> bool:
+        return any(context.ask("applications", action, obj, project) for action in actions)
+
+    app = services.applications.get(namespace, name)
+    if asked_project and not may(_rbac_object(asked_project, namespace, name, services.namespace), asked_project):
+        raise permission_denied()
+    hidden = RequestError(Code.NOT_FOUND, str(not_found("applications", "argoproj.io", name)))
+    if app is None:
+        raise hidden if asked_project else permission_denied()
+    if not may(app.rbac_object(services.namespace), app.project):
+        raise hidden if asked_project else permission_denied()
+    if asked_project and asked_project != app.project:
+        raise hidden
+    context.app = app
 
 
 def enforce_on_application(context: Context, action: str) -> None:

@@ -154,6 +154,7 @@ class ApplicationCache:
         self._fresh: dict[tuple[str, str], Freshness] = {}
         self.resource_version = ""
         self.synced = asyncio.Event()
+        self.ended = asyncio.Event()  # the server stops: open streams are to end
 
     def __iter__(self) -> Iterator[StoredApplication]:
         """Applications sorted by name, then namespace."""
@@ -176,6 +177,7 @@ class ApplicationCache:
 
     def end_followers(self) -> None:
         """End all followers: the server stops."""
+        self.ended.set()
         for follower in list(self._followers):
             self.drop(follower)
             follower.end(EndedError())

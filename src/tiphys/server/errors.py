@@ -22,8 +22,10 @@ from tiphys.apimachinery.apierrors import (
     Unauthorized,
 )
 from tiphys.apimachinery.selector import SelectorError
+from tiphys.engine.states import StageError
 from tiphys.identity.sessions import LoginError, TooManyLoginsError, UsernameTooLongError
 from tiphys.identity.tokens import TokenError
+from tiphys.kube.discovery import DiscoveryError
 from tiphys.kube.transport import ClusterUnreachable
 from tiphys.model.codec import InvalidObject
 
@@ -146,6 +148,12 @@ def request_error(error: Exception) -> RequestError | None:
     if isinstance(error, TooManyLoginsError):
         return RequestError(Code.RESOURCE_EXHAUSTED, str(error))
     if isinstance(error, ClusterUnreachable):
+        return RequestError(Code.UNAVAILABLE, str(error))
+    if isinstance(error, StageError):
+        # What Git or the spec says is wrong; only some of it may pass by itself.
+        code = Code.UNAVAILABLE if error.retry_after_s is not None else Code.FAILED_PRECONDITION
+        return RequestError(code, error.message)
+    if isinstance(error, DiscoveryError):
         return RequestError(Code.UNAVAILABLE, str(error))
     if isinstance(error, RecursionError) or (isinstance(error, TypeError) and "Recursion limit" in str(error)):
         return RequestError(Code.INVALID_ARGUMENT, "the object is nested too deep")

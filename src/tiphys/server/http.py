@@ -75,6 +75,15 @@ class Request:
             raise invalid_argument(f'parsing field "{name}": strconv.ParseBool: parsing "{text[:64]}": invalid syntax')
         return value
 
+    def query_int(self, name: str) -> int:
+        """A whole number, 0 when absent. Raises RequestError for anything else."""
+        text = self.query(name)
+        if not text:
+            return 0
+        if not text.removeprefix("-").isdecimal() or not text.isascii() or len(text) > 19:
+            raise invalid_argument(f'parsing field "{name}": strconv.ParseInt: parsing "{text[:64]}": invalid syntax')
+        return int(text)
+
     async def body(self) -> bytes:
         """The whole body. Raises PlainError above MAX_BODY_BYTES, or when it takes longer than BODY_WITHIN_S to come."""
         if self._body is None:
@@ -100,15 +109,21 @@ class Request:
             if not message.get("more_body"):
                 return b"".join(chunks)
 
-    async def json_object(self) -> dict[str, Any]:
-        """The body as a JSON object; empty is an empty object. Raises RequestError."""
+    async def json(self) -> Any:
+        """The body as JSON; None when it is empty. Raises RequestError."""
         body = await self.body()
         if not body.strip():
-            return {}
+            return None
         try:
-            value = orjson.loads(body)
+            return orjson.loads(body)
         except orjson.JSONDecodeError:
             raise invalid_argument("the body is not JSON") from None
+
+    async def json_object(self) -> dict[str, Any]:
+        """The body as a JSON object; empty is an empty object. Raises RequestError."""
+        value = await self.json()
+        if value is None:
+            return {}
         if not isinstance(value, dict):
             raise invalid_argument("the body is not a JSON object")
         return value
@@ -187,6 +202,16 @@ def bool_member(obj: Mapping[str, Any], name: str) -> bool:
         return False
     if not isinstance(value, bool):
         raise invalid_argument(f"{name}: expected a boolean")
+    return value
+
+
+def int_member(obj: Mapping[str, Any], name: str) -> int:
+    """A whole number of a request object, 0 when absent. Raises RequestError for another type."""
+    value = member(obj, name)
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise invalid_argument(f"{name}: expected a number")
     return value
 
 

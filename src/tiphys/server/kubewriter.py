@@ -1,4 +1,4 @@
-"""ApplicationWriter, SecretWriter and Refresher over a Kubernetes API server.
+"""ApplicationWriter, ProjectWriter, SecretWriter and Refresher over a Kubernetes API server.
 
 Each write tells the cache its answer at once, so that a client reads what it wrote.
 """
@@ -12,9 +12,10 @@ from typing import Any
 from tiphys.apimachinery.apierrors import NotFound
 from tiphys.kube.client import JSON, MERGE, ApiResource, KubeClient
 from tiphys.model.annotations import REFRESH
-from tiphys.server.cache import MODIFIED, ApplicationCache
+from tiphys.server.cache import DELETED, MODIFIED, ApplicationCache
 
 APPLICATIONS = ApiResource("argoproj.io", "v1alpha1", "Application", "applications", True)
+PROJECTS = ApiResource("argoproj.io", "v1alpha1", "AppProject", "appprojects", True)
 SECRETS = ApiResource("", "v1", "Secret", "secrets", True)
 FIELD_MANAGER = "argocd-server"
 
@@ -81,6 +82,38 @@ class KubeSecretWriter:
             SECRETS, self._name, patch, self._namespace, content_type=MERGE, field_manager=FIELD_MANAGER
         )
         self._on_change(answer)
+
+
+class KubeProjectWriter:
+    """Writes AppProjects and hands each answer to whoever holds the projects. See `ports.ProjectWriter`."""
+
+    def __init__(self, client: KubeClient, namespace: str, *, on_change: Callable[[str, dict[str, Any]], None]) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._on_change = on_change
+
+    async def create(self, obj: Mapping[str, Any]) -> dict[str, Any]:
+        """Create an AppProject."""
+        return self._told(await self._client.create(PROJECTS, obj, self._namespace, field_manager=FIELD_MANAGER))
+
+    async def replace(self, obj: Mapping[str, Any]) -> dict[str, Any]:
+        """Put it in the place of the one of its name."""
+        return self._told(await self._client.replace(PROJECTS, obj, self._namespace, field_manager=FIELD_MANAGER))
+
+    async def delete(self, name: str) -> None:
+        """Delete it."""
+        obj = await self.get(name)
+        await self._client.delete(PROJECTS, name, self._namespace)
+        if not (obj.get("metadata") or {}).get("finalizers"):
+            self._on_change(DELETED, obj)
+
+    async def get(self, name: str) -> dict[str, Any]:
+        """Read it from the server."""
+        return await self._client.get(PROJECTS, name, self._namespace)
+
+    def _told(self, obj: dict[str, Any]) -> dict[str, Any]:
+        self._on_change(MODIFIED, obj)
+        return obj
 
 
 class AnnotationRefresher:

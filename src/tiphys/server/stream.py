@@ -13,29 +13,79 @@ from typing import Any
 
 import orjson
 
-from tiphys.server.applications import Filter
+from tiphys.server.applist import Filter
 from tiphys.server.authz import still_valid
 from tiphys.server.cache import ADDED, DELETED, Change, EndedError, Follower, TooSlowError, visible
 from tiphys.server.context import Context
 from tiphys.server.errors import Code, RequestError
 from tiphys.server.fieldmask import FieldMask
-from tiphys.server.http import Response
+from tiphys.server.http import Request, Response
 
-_CHECK_S = 5.0  # how often an idle stream looks whether its session still counts
+CHECK_S = 5.0  # how often an idle stream looks whether its session still counts
+_TREE_PAUSE_S = 0.1
 _CHECKS_PER_KEEPALIVE = 3  # server-sent events: a comment every 15 s
 
 
 async def stream_applications(context: Context) -> Response:
     """GET /stream/applications: what there is as ADDED unless `resourceVersion` is given, then every change."""
-    events = context.request.headers.get("accept", "").strip().startswith("text/event-stream")
     wanted = Filter(context)
     follower = context.services.applications.follow()
-    headers = [("X-Content-Type-Options", "nosniff")] if events else []
+    return stream_response(context.request, framed(_changes(context, wanted, follower), wants_events(context.request)))
+
+
+async def stream_resource_tree(context: Context) -> Response:
+    """GET /stream/applications/{name}/resource-tree: the tree as it is, then again whenever it has changed."""
+    return stream_response(context.request, framed(_trees(context), wants_events(context.request)))
+
+
+def wants_events(request: Request) -> bool:
+    """Whether the client takes server-sent events."""
+    return request.headers.get("accept", "").strip().startswith("text/event-stream")
+
+
+def stream_response(request: Request, parts: AsyncGenerator[bytes, None]) -> Response:
+    """An answer of framed items."""
+    events = wants_events(request)
     return Response(
         content_type="text/event-stream" if events else "application/json",
-        headers=headers,
-        parts=_framed(_changes(context, wanted, follower), events),
+        headers=[("X-Content-Type-Options", "nosniff")] if events else [],
+        parts=parts,
     )
+
+
+async def _trees(context: Context) -> AsyncGenerator[dict[str, Any] | None, None]:
+    trees, app, services = context.services.trees, context.application, context.services
+    if trees is None:
+        return
+    told = b""
+    ended = services.applications.ended
+    try:
+        with trees.follow_tree(*app.key) as changed:
+            while services.applications.get(*app.key) is not None:
+                changed.clear()
+                encoded = orjson.dumps(await trees.resource_tree(*app.key) or {})
+                if encoded != told:
+                    told = encoded
+                    yield {"result": orjson.Fragment(encoded)}
+                    await services.clock.sleep(_TREE_PAUSE_S)  # a rollout changes many objects in a row
+                if not await _either(changed, ended):
+                    yield None
+                if ended.is_set():
+                    return
+                if not still_valid(context):
+                    raise RequestError(Code.UNAUTHENTICATED, "the session has ended")
+    except RequestError as error:
+        yield error.stream_error()
+
+
+async def _either(first: asyncio.Event, second: asyncio.Event) -> bool:
+    """Wait until one of two events is set; False when neither was within the time of a check."""
+    async with asyncio.TaskGroup() as group:
+        waiting = [group.create_task(event.wait()) for event in (first, second)]
+        done, _ = await asyncio.wait(waiting, timeout=CHECK_S, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+    return bool(done)
 
 
 async def _changes(context: Context, wanted: Filter, follower: Follower) -> AsyncGenerator[dict[str, Any] | None, None]:
@@ -53,7 +103,7 @@ async def _changes(context: Context, wanted: Filter, follower: Follower) -> Asyn
         # What happened while the first answers went out waits in the follower; what was just told is not told twice.
         while True:
             try:
-                async with asyncio.timeout(_CHECK_S):
+                async with asyncio.timeout(CHECK_S):
                     change = await follower.next()
             except TimeoutError:
                 if not still_valid(context):
@@ -98,7 +148,8 @@ def _item(change: Change, mask: FieldMask | None, told: dict[tuple[str, str], by
     return {"result": result}
 
 
-async def _framed(items: AsyncGenerator[dict[str, Any] | None, None], events: bool) -> AsyncGenerator[bytes, None]:
+async def framed(items: AsyncGenerator[dict[str, Any] | None, None], events: bool) -> AsyncGenerator[bytes, None]:
+    """Items as lines or as server-sent events; None is a pause, in which only a keep-alive goes out."""
     idle = 0
     async with aclosing(items):
         async for item in items:

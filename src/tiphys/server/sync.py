@@ -1,6 +1,6 @@
-"""/api/v1/applications/{name}/sync, /rollback and /operation: operations are asked for in the Application itself.
+"""/api/v1/applications/{name}/sync and /operation: operations are asked for in the Application itself.
 
-Source: compat 2.7, 12, 13.1.
+Source: compat 2.7, 13.1.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from tiphys.model.operation import (
     SyncOperation,
     SyncOperationResource,
     SyncStrategy,
-    SyncStrategyApply,
 )
 from tiphys.model.source import ApplicationSource
 from tiphys.model.syncpolicy import RetryStrategy
@@ -28,6 +27,7 @@ from tiphys.server.cache import StoredApplication, visible
 from tiphys.server.context import Context
 from tiphys.server.errors import Code, RequestError, failed_precondition, invalid_argument
 from tiphys.server.http import Response, bool_member, json_response, member, text_list_member, text_member
+from tiphys.server.syncwindows import require_open_window
 
 _CONFLICT_ATTEMPTS = 10
 BUSY = "another operation is already in progress"
@@ -35,10 +35,12 @@ BUSY = "another operation is already in progress"
 
 async def sync_application(context: Context) -> Response:
     """POST /applications/{name}/sync: sets the Application's operation; the engine does the rest."""
+    app = parse_application(context.application.obj)
+    require_open_window(context, app)
     enforce_on_application(context, "sync")
     body = await context.request.json_object()
-    app = parse_application(context.application.obj)
     if member(body, "manifests"):
+        enforce_on_application(context, "override")
         raise RequestError(Code.UNIMPLEMENTED, "sync of local manifests is not supported")
     if app.deletion_timestamp is not None:
         raise failed_precondition("application is deleting")
@@ -74,37 +76,7 @@ async def sync_application(context: Context) -> Response:
         if retry
         else app.spec.policy.retry or RetryStrategy(),
     )
-    return json_response(visible(await _set_operation(context, operation)))
-
-
-async def rollback_application(context: Context) -> Response:
-    """POST /applications/{name}/rollback: an operation with what a history entry deployed, without hooks."""
-    enforce_on_application(context, "rollback" if context.services.settings().rollback_enforced else "sync")
-    body = await context.request.json_object()
-    app = parse_application(context.application.obj)
-    if app.deletion_timestamp is not None:
-        raise failed_precondition("application is deleting")
-    if app.spec.policy.is_automated:
-        raise failed_precondition("rollback cannot be initiated when auto-sync is enabled")
-    wanted = member(body, "id") or 0
-    entry = next((item for item in app.status.history if item.id == wanted), None)
-    if entry is None:
-        raise invalid_argument(f"application {app.name} does not have deployment with id {wanted}")
-    policy = app.spec.policy
-    operation = Operation(
-        sync=SyncOperation(
-            revision=entry.revision,
-            revisions=entry.revisions,
-            dry_run=bool_member(body, "dryRun"),
-            prune=bool_member(body, "prune"),
-            sync_options=policy.sync_options,
-            sync_strategy=SyncStrategy(apply=SyncStrategyApply()),
-            source=entry.source if not entry.sources else None,
-            sources=entry.sources,
-        ),
-        initiated_by=OperationInitiator(username=context.username),
-    )
-    return json_response(visible(await _set_operation(context, operation)))
+    return json_response(visible(await set_operation(context, operation)))
 
 
 async def terminate_operation(context: Context) -> Response:
@@ -117,12 +89,15 @@ async def terminate_operation(context: Context) -> Response:
             raise invalid_argument("Unable to terminate operation. No operation is in progress")
         return {"status": {"operationState": {"phase": OperationPhase.TERMINATING.value}}}
 
-    await _change(context, change)
+    await change_application(context, change)
     return Response()
 
 
-async def _set_operation(context: Context, operation: Operation) -> dict[str, Any]:
-    """Put an operation into the Application unless there is one; what the last one left is cleared."""
+async def set_operation(
+    context: Context, operation: Operation, *, annotations: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Put an operation, and annotations with it, into the Application unless there is one; what the last one left is
+    cleared."""
 
     def change(app: Mapping[str, Any]) -> dict[str, Any]:
         if app.get("operation"):
@@ -130,12 +105,14 @@ async def _set_operation(context: Context, operation: Operation) -> dict[str, An
         patch: dict[str, Any] = {"operation": encode(operation)}
         if (app.get("status") or {}).get("operationState"):
             patch["status"] = {"operationState": None}
+        if annotations:
+            patch["metadata"] = {"annotations": dict(annotations)}
         return patch
 
-    return await _change(context, change)
+    return await change_application(context, change)
 
 
-async def _change(context: Context, change: Callable[[Mapping[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+async def change_application(context: Context, change: Callable[[Mapping[str, Any]], dict[str, Any]]) -> dict[str, Any]:
     """Patch the Application on condition that it is still the one `change` looked at; look again when it is not."""
     app: StoredApplication = context.application
     writer = context.services.writer
@@ -143,7 +120,8 @@ async def _change(context: Context, change: Callable[[Mapping[str, Any]], dict[s
     for _ in range(_CONFLICT_ATTEMPTS):
         patch = change(obj)
         version = (obj.get("metadata") or {}).get("resourceVersion")
-        patch["metadata"] = {"resourceVersion": version} if version else {}
+        if version:
+            patch.setdefault("metadata", {})["resourceVersion"] = version
         try:
             return await writer.merge_patch(app.namespace, app.name, patch)
         except Conflict:

@@ -7,6 +7,8 @@ from pathlib import Path
 from tiphys import __version__
 from tiphys.controllers.application import ApplicationController
 from tiphys.controllers.controlplane import ControlPlane
+from tiphys.controllers.liveresources import LiveResources
+from tiphys.controllers.manifests import Kept, Manifests
 from tiphys.controllers.views import EngineViews
 from tiphys.devcluster.pki import ensure_pki
 from tiphys.identity.sessions import Sessions
@@ -18,11 +20,17 @@ from tiphys.runtime.log import Logger
 from tiphys.runtime.supervisor import Lifetime
 from tiphys.server.app import App
 from tiphys.server.cache import ApplicationCache
-from tiphys.server.kubewriter import AnnotationRefresher, KubeApplicationWriter, KubeSecretWriter
+from tiphys.server.kubewriter import (
+    AnnotationRefresher,
+    KubeApplicationWriter,
+    KubeProjectWriter,
+    KubeSecretWriter,
+)
 from tiphys.server.listener import open_listener, serve
-from tiphys.server.ports import Services
+from tiphys.server.ports import Commits, Services
 from tiphys.server.rbac import RBACInForce
 from tiphys.settings.values import Settings
+from tiphys.store.ledger import Ledger
 from tiphys.wiring.options import EngineOptions
 
 
@@ -64,6 +72,10 @@ def build_services(
     cache: ApplicationCache,
     clock: Clock,
     log: Logger,
+    *,
+    ledger: Ledger,
+    kept: Kept,
+    commits: Commits,
 ) -> Services:
     """What the API's handlers use."""
     writer = KubeApplicationWriter(client, cache)
@@ -83,6 +95,10 @@ def build_services(
         version=__version__,
         secure=not options.insecure,
         trees=EngineViews(controller),
+        resources=LiveResources(controller, plane, clock=clock),
+        manifests=Manifests(controller, ledger, kept=kept),
+        commits=commits,
+        project_writer=KubeProjectWriter(client, options.namespace, on_change=plane.take_project_object),
     )
 
 

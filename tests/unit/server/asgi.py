@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,9 +15,11 @@ import orjson
 from tiphys.apimachinery.apierrors import already_exists, conflict, not_found
 from tiphys.apimachinery.jsonpatch import apply as apply_json_patch
 from tiphys.apimachinery.mergepatch import apply as apply_merge_patch
+from tiphys.apimachinery.names import ResourceKey
 from tiphys.identity.passwords import hash_password
 from tiphys.identity.sessions import Sessions
-from tiphys.model.appproject import AppProject, default_project_object, parse_appproject
+from tiphys.model.appproject import AppProject, appproject_object, default_project_object, parse_appproject
+from tiphys.model.codec import decode
 from tiphys.policy.rbac import RBAC, build_rbac
 from tiphys.runtime.ids import SystemIds
 from tiphys.runtime.log import SILENT
@@ -25,8 +27,8 @@ from tiphys.runtime.secret import Secret
 from tiphys.server.app import App
 from tiphys.server.cache import DELETED, MODIFIED, ApplicationCache
 from tiphys.server.ports import Services
-from tiphys.settings.load import load_settings
-from tiphys.settings.values import Account, Settings
+from tiphys.settings.load import load_settings, secret_data
+from tiphys.settings.values import Account, ApiToken, Settings
 
 NOW = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
 PASSWORD = "correct horse"
@@ -101,6 +103,84 @@ class MemoryWriter:
             self._cache.event(DELETED, {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(self._version)}})
 
 
+@dataclass(frozen=True)
+class Commit:
+    """A commit."""
+
+    author: str
+    date: datetime
+    message: str
+    tags: tuple[str, ...]
+
+
+@dataclass
+class MemoryResource:
+    """One live object; what was done to it is kept."""
+
+    key: ResourceKey
+    obj: dict[str, Any]
+    uid: str = "uid-live"
+    deleted: list[tuple[str, int | None]] = field(default_factory=list)
+    ran: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+
+    async def read(self) -> dict[str, Any]:
+        return self.obj
+
+    async def patch(self, patch: bytes, content_type: str) -> dict[str, Any]:
+        self.obj = apply_merge_patch(self.obj, orjson.loads(patch))
+        return {**self.obj, "type": content_type}
+
+    async def delete(self, *, propagation: str, grace_period_s: int | None) -> None:
+        self.deleted.append((propagation, grace_period_s))
+
+    async def actions(self) -> list[Mapping[str, Any]]:
+        return [{"name": "restart"}]
+
+    async def run_action(self, name: str, params: Mapping[str, str]) -> str:
+        if name != "restart":
+            return f"there is no action {name!r}"
+        self.ran.append((name, dict(params)))
+        return ""
+
+
+@dataclass
+class MemoryResources:
+    """Live objects of the Application `web`, with logs by Pod."""
+
+    found: dict[ResourceKey, MemoryResource] = field(default_factory=dict)
+    logs: dict[str, list[bytes] | Exception] = field(default_factory=dict)
+    asked: list[Mapping[str, str]] = field(default_factory=list)
+    quiet: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def find(self, app: tuple[str, str], key: ResourceKey, version: str = "") -> MemoryResource | None:
+        return self.found.get(key) if app[1] == "web" else None
+
+    def pods(
+        self, app: tuple[str, str], *, group: str = "", kind: str = "", namespace: str = "", name: str = ""
+    ) -> list[tuple[str, str]]:
+        return [("shop", pod) for pod in sorted(self.logs) if not name or kind != "Pod" or pod == name]
+
+    async def log(
+        self, app: tuple[str, str], pod: tuple[str, str], query: Mapping[str, str]
+    ) -> AsyncGenerator[bytes, None]:
+        self.asked.append(query)
+        lines = self.logs[pod[1]]
+        if isinstance(lines, Exception):
+            raise lines
+        for line in lines:
+            yield line
+        if query.get("follow"):
+            await self.quiet.wait()
+
+    async def events(
+        self, app: tuple[str, str], uid: str, about: tuple[str, str] | None
+    ) -> list[Mapping[str, Any]] | None:
+        return [{"reason": "Seen", "about": list(about or app), "uid": uid}] if about != ("", "alien") else None
+
+    async def own_events(self, name: str, uid: str) -> list[Mapping[str, Any]]:
+        return [{"reason": "Seen", "about": name}]
+
+
 @dataclass
 class World:
     """A server with everything behind it in memory."""
@@ -111,6 +191,11 @@ class World:
     projects: dict[str, AppProject] = field(default_factory=dict)
     secret: dict[str, Any] = field(default_factory=lambda: {"data": {}})
     refreshed: list[tuple[str, str, str]] = field(default_factory=list)
+    tree: dict[str, Any] = field(default_factory=lambda: {"nodes": [{"kind": "Pod", "name": "p"}]})
+    tree_moved: asyncio.Event = field(default_factory=asyncio.Event)
+    live: MemoryResources = field(default_factory=lambda: MemoryResources())
+
+    version: int = 0
 
     def __post_init__(self) -> None:
         self.cache = ApplicationCache()
@@ -133,6 +218,10 @@ class World:
                 log=SILENT,
                 version="0.1.0",
                 trees=self,
+                resources=self.live,
+                manifests=self,
+                commits=self,
+                project_writer=self,
                 metrics=lambda: "up 1\n",
                 version_details={"GoVersion": "none"},
             )
@@ -141,17 +230,60 @@ class World:
     async def patch_settings_secret(self, patch: Mapping[str, Any]) -> None:
         self.secret = apply_merge_patch(self.secret, patch)
         loaded = load_settings({"argocd-secret": self.secret}).settings
-        self.settings = replace(self.settings, accounts={**self.settings.accounts, "admin": loaded.accounts["admin"]})
+        changed = {"admin": loaded.accounts["admin"]}
+        for name, account in self.settings.accounts.items():
+            if name != "admin":
+                text = secret_data(self.secret).get(f"accounts.{name}.tokens", "[]")
+                tokens = tuple(decode(ApiToken, item) for item in orjson.loads(text))
+                changed[name] = replace(account, tokens=tokens)
+        self.settings = replace(self.settings, accounts=changed)
+
+    async def create(self, obj: Mapping[str, Any]) -> dict[str, Any]:
+        name = obj["metadata"]["name"]
+        if name in self.projects:
+            raise already_exists("appprojects", "argoproj.io", name)
+        return self.put_project(obj)
+
+    async def replace(self, obj: Mapping[str, Any]) -> dict[str, Any]:
+        name, version = obj["metadata"]["name"], obj["metadata"].get("resourceVersion")
+        if version != (await self.get(name))["metadata"]["resourceVersion"]:
+            raise conflict("appprojects", "argoproj.io", name)
+        return self.put_project(obj)
+
+    async def delete(self, name: str) -> None:
+        await self.get(name)
+        del self.projects[name]
+
+    async def get(self, name: str) -> dict[str, Any]:
+        if name not in self.projects:
+            raise not_found("appprojects", "argoproj.io", name)
+        return appproject_object(self.projects[name])
+
+    def put_project(self, obj: Mapping[str, Any]) -> dict[str, Any]:
+        self.version += 1
+        stored = copy.deepcopy({**obj, "metadata": {**obj["metadata"], "resourceVersion": str(self.version)}})
+        self.projects[obj["metadata"]["name"]] = parse_appproject(stored)
+        return stored
+
+    async def manifests(self, app: tuple[str, str], revisions: Mapping[int, str]) -> Mapping[str, Any]:
+        return {"manifests": ["{}"], "revision": revisions.get(0, "head"), "app": "/".join(app)}
+
+    async def commit_info(self, url: str, sha: str) -> Commit:
+        return Commit(f"a@{url}", NOW, f"made {sha}", ("v1",))
 
     async def refresh(self, namespace: str, name: str, kind: str, timeout_s: float) -> bool:
         self.refreshed.append((namespace, name, kind))
         return True
 
     async def resource_tree(self, namespace: str, name: str) -> Mapping[str, Any] | None:
-        return {"nodes": [{"kind": "Pod", "name": "p"}]}
+        return self.tree
 
     async def resource_health(self, namespace: str, name: str) -> Mapping[tuple[str, str, str, str], Mapping[str, str]]:
         return {("apps", "Deployment", "shop", "web"): {"status": "Degraded", "message": "no image"}}
+
+    @contextmanager
+    def follow_tree(self, namespace: str, name: str) -> Iterator[asyncio.Event]:
+        yield self.tree_moved
 
     async def managed_resources(self, namespace: str, name: str) -> list[Mapping[str, Any]] | None:
         return [{"kind": "ConfigMap", "name": "a"}, {"kind": "Secret", "name": "b"}]

@@ -29,7 +29,8 @@ def name_of(route: Route) -> str:
 
 def path_of(route: Route, name: str = "web") -> str:
     path = route.path.replace("{name}", name).replace("{resource}", "applications").replace("{action}", "get")
-    return re.sub(r"\{\w+=\*\*\}", "default/web", path)
+    path = re.sub(r"\{\w+=\*\*\}", "default/web", path)
+    return re.sub(r"\{\w+\}", "some", path)
 
 
 def filled(policy: str = "") -> World:

@@ -46,7 +46,8 @@ async def test_a_user_without_rights_gets_nothing_anywhere() -> None:
             continue
         for name in ("web", "missing"):
             answer = await call(w, route.method, route.path.replace("{name}", name), application(), user="bob")
-            assert (answer.status, answer.json["message"]) == (403, "permission denied"), route.path
+            body = answer.json["error"] if route.path.endswith("/logs") else answer.json
+            assert (answer.status, body["message"]) == (403, "permission denied"), route.path
     assert (await call(w, "GET", APPS, user="bob")).json["items"] == []
     assert (await call(w, "POST", APPS, application("new"), user="bob")).status == 403
     assert (await call(w, "GET", "/api/v1/projects", user="bob")).json["items"] == []
@@ -358,8 +359,10 @@ async def test_a_sync_that_meets_another_write_looks_again() -> None:
 
 
 async def test_sync_refusals() -> None:
-    w = world("p, bob, applications, get, */*, allow", replace_allowed=False)
-    w.writer.put(application(metadata={"namespace": "argocd"}, spec={"syncPolicy": {"automated": {}}}))
+    w = world("p, bob, applications, get, */*, allow", replace_allowed=False, rollback_holds=False)
+    entry = {"id": 1, "revision": "abc", "source": {"repoURL": "https://example.com/config.git"}}
+    app = application(metadata={"namespace": "argocd"}, spec={"syncPolicy": {"automated": {}}})
+    w.writer.put({**app, "status": {"history": [entry]}})
     answer = await call(w, "POST", f"{APPS}/web/sync", {"revision": "v2"})
     assert answer.json["message"] == "Cannot sync to v2: auto-sync currently set to HEAD"
     answer = await call(w, "POST", f"{APPS}/web/sync", {"syncOptions": {"items": ["Replace=true"]}})
