@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from tiphys.apimachinery import meta
+from tiphys.apimachinery import cron, meta
 from tiphys.apimachinery.apierrors import AlreadyExists
-from tiphys.devcluster.workloads import cron
 from tiphys.devcluster.workloads.fields import (
     Json,
     Key,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.support.simulated import JOBS, job_spec, simulated
 
-from tiphys.devcluster.workloads import cron
+from tiphys.apimachinery import cron
 from tiphys.devcluster.workloads.world import CRONJOBS
 
 
