@@ -24,6 +24,8 @@ from tiphys.controllers.records import Records
 from tiphys.controllers.repositories import RepositoryWatch
 from tiphys.controllers.running import Operations
 from tiphys.controllers.statuswriter import StatusWriter
+from tiphys.controllers.windows import project_windows
+from tiphys.engine.health.scripts import HealthLookup, HealthScripts
 from tiphys.engine.states import Comparison, StageError, TargetState
 from tiphys.engine.sync.apply import CRD
 from tiphys.kube.discovery import DiscoveryError
@@ -35,6 +37,7 @@ from tiphys.model.statuses import ConditionType, SyncState
 from tiphys.runtime.clock import Clock
 from tiphys.runtime.log import SILENT, Logger
 from tiphys.runtime.workqueue import After, Done, Result, Retry, WorkQueue
+from tiphys.scripting.service import ScriptsUnavailable
 from tiphys.store.ledger import Ledger
 
 
@@ -50,6 +53,7 @@ class ApplicationController:
         render: RenderSource,
         reads: Reads,
         ledger: Ledger,
+        health: HealthScripts | None = None,
         clock: Clock,
         fraction: Callable[[], float],
         log: Logger = SILENT,
@@ -78,6 +82,7 @@ class ApplicationController:
             render=render,
             reads=reads,
             interests=self._interests,
+            health=health,
             log=log,
         )
         self._writer = StatusWriter(
@@ -96,6 +101,7 @@ class ApplicationController:
             holds=Holds(plane=plane, comparer=self._comparer, clock=clock, log=log),
             clock=clock,
             again=self.queue.add,
+            windows=project_windows(clock),
             log=log,
         )
         self._deletion = Deletion(plane=plane, clusters=clusters, clock=clock, log=log)
@@ -200,7 +206,7 @@ class ApplicationController:
                 return
 
     def _bug(self, key: Key, error: Exception) -> None:
-        if isinstance(error, ApiError | ClusterUnreachable | DiscoveryError):
+        if isinstance(error, ApiError | ClusterUnreachable | DiscoveryError | ScriptsUnavailable):
             self._log.warning("an Application could not be reconciled", application=name_of(key), problem=str(error))
             return
         self._log.exception("reconciling an Application failed", error, application=name_of(key))
@@ -297,6 +303,10 @@ class ApplicationController:
         if known is None or known.compared.comparison is None or known.session is None:
             return None
         return known.compared.comparison, known.session
+
+    def health_lookup(self) -> HealthLookup | None:
+        """Health by the scripts of `argocd-cm`, None when there are none."""
+        return self._comparer.health_lookup()
 
     async def context(self, key: Key) -> Context:
         """What an Application refers to: project, settings, cluster. Raises StageError."""

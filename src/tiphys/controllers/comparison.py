@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tiphys.apimachinery.apierrors import ApiError
@@ -11,9 +11,9 @@ from tiphys.apimachinery.names import GroupKind, ResourceKey
 from tiphys.apimachinery.yamljson import canonical_json, digest
 from tiphys.controllers.clusters import ClusterSession
 from tiphys.engine.diff.compare import same_content
-from tiphys.engine.health.assess import Override
+from tiphys.engine.health.scripts import HealthLookup, script_failures
 from tiphys.engine.reconcile import Fetch, Memory, Render, Undecided, compare_with_live, desired
-from tiphys.engine.states import Comparison, StageError, Target, TargetState
+from tiphys.engine.states import Comparison, HealthStatus, StageError, SyncStatus, Target, TargetState
 from tiphys.engine.sync.apply import CRD, FIELD_MANAGER
 from tiphys.engine.target.build import Placement
 from tiphys.engine.target.tracking import Mark, TrackingMethod
@@ -24,6 +24,7 @@ from tiphys.model.appproject import AppProject
 from tiphys.model.codec import encode
 from tiphys.model.destination import ApplicationDestination
 from tiphys.model.source import ApplicationSource
+from tiphys.model.statuses import ConditionType
 from tiphys.policy.glob import glob_match
 from tiphys.policy.kinds import is_excluded
 from tiphys.policy.project import NO_SCOPE, ProjectScope, permits_kind, permits_namespace
@@ -54,7 +55,7 @@ class Context:
     session: ClusterSession
     destination: ApplicationDestination  # server and name filled in
     scope: ProjectScope = NO_SCOPE
-    override: Override | None = None
+    override: HealthLookup | None = None
 
 
 def spec_hash(spec: ApplicationSpec) -> str:
@@ -151,7 +152,7 @@ async def compare_target(context: Context, state: Compared, target: TargetState)
     permit = Permissions(context.project, context.destination, context.scope)
     ignored = ignored_fields(context)
     rules = (app.spec.ignore_differences, app.spec.policy.sync_options, context.settings.overrides)
-    for _round in range(3):  # read in another version, ask for a dry-run, then all is known
+    for _round in range(4):  # read in another version, ask for a dry-run and for health, then all is known
         comparison, undecided = compare_with_live(
             target,
             session.index,
@@ -166,11 +167,49 @@ async def compare_target(context: Context, state: Compared, target: TargetState)
             rules=rules,
             owner=f"{app.namespace}/{app.name}",
         )
-        if not undecided:
+        asked = await context.override.settle() if context.override is not None else frozenset()
+        for key in asked:
+            state.memory.verdicts.pop(key, None)
+        if not undecided and not asked:
             break
         for doubt in undecided:
             await _decide(context, state.memory, doubt)
+    if context.override is not None:
+        comparison = _with_script_failures(comparison, context.override)
+    if comparison.sync is SyncStatus.SYNCED and namespace_metadata_changed(app):
+        comparison = replace(comparison, sync=SyncStatus.OUT_OF_SYNC)
     return comparison
+
+
+def _with_script_failures(comparison: Comparison, lookup: HealthLookup) -> Comparison:
+    """The comparison with a condition about the resources whose health check script failed.
+
+    Source: argo-cd controller/health.go, controller/state.go.
+    Differs: operations are not refused because of it, since a script of the instance's settings is at fault.
+    """
+    failures = [
+        (key, problem)
+        for key, verdict in comparison.verdicts.items()
+        if verdict.health is not None
+        and verdict.health.status is HealthStatus.UNKNOWN
+        and verdict.drift.live is not None
+        and (problem := lookup.problem(verdict.drift.live))
+    ]
+    if not failures:
+        return comparison
+    condition = (ConditionType.COMPARISON_ERROR, script_failures(failures))
+    return replace(comparison, conditions=(*comparison.conditions, condition))
+
+
+def namespace_metadata_changed(app: Application) -> bool:
+    """The destination's namespace is to get other labels or annotations than the last operation gave it."""
+    wanted, state = app.spec.policy.managed_namespace_metadata, app.status.operation_state
+    return (
+        wanted is not None
+        and state is not None
+        and state.sync_result is not None
+        and state.sync_result.managed_namespace_metadata != wanted
+    )
 
 
 async def _decide(context: Context, memory: Memory, doubt: Undecided) -> None:

@@ -6,9 +6,9 @@ Secret values are masked here, from the parsed object, so that no route has to r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -17,8 +17,9 @@ from tiphys.controllers.clusters import ClusterSession
 from tiphys.controllers.masking import SECRET, mask_secrets
 from tiphys.engine.live.tree import descend, resource_node
 from tiphys.engine.reconcile import health_of
-from tiphys.engine.states import Comparison, DriftKind, Live, Target
+from tiphys.engine.states import Comparison, DriftKind, Health, Live, Target
 
+Made = TypeVar("Made")
 Key = tuple[str, str]  # namespace and name of an Application
 
 
@@ -53,9 +54,12 @@ class EngineViews:
         if found is None:
             return None
         comparison, session = found
-        nodes = [
-            resource_node(row, parent, health_of) for row, parent in descend(session.index, _roots(comparison, session))
-        ]
+        nodes = await self._with_scripts(
+            lambda health: [
+                resource_node(row, parent, health)
+                for row, parent in descend(session.index, _roots(comparison, session))
+            ]
+        )
         missing = [
             _missing_node(v.drift.target) for v in comparison.verdicts.values() if v.drift.kind is DriftKind.MISSING
         ]
@@ -67,18 +71,15 @@ class EngineViews:
         if found is None:
             return {}
         comparison, session = found
-        healths: dict[tuple[str, str, str, str], Mapping[str, str]] = {}
-        for key, verdict in comparison.verdicts.items():
-            row = session.index.get(key)
-            if row is None:
-                if verdict.drift.kind is DriftKind.MISSING:
-                    healths[key] = {"status": "Missing"}
-                continue
-            health = health_of(row)
-            if health is not None:
-                message = {"message": health.message} if health.message else {}
-                healths[key] = {"status": health.status.value, **message}
-        return healths
+        return await self._with_scripts(lambda health: _healths(comparison, session, health))
+
+    async def _with_scripts(self, make: Callable[[Callable[[Live], Health | None]], Made]) -> Made:
+        """What `make` makes with the health of rows, once the scripts for them have answered."""
+        lookup = self._controller.health_lookup()
+        made = make(lambda row: health_of(row, lookup))
+        if lookup is not None and await lookup.settle():
+            made = make(lambda row: health_of(row, lookup))
+        return made
 
     async def managed_resources(self, namespace: str, name: str) -> Sequence[Mapping[str, Any]] | None:
         """Target and live state of each managed resource as JSON texts; None when it has not been compared yet."""
@@ -90,6 +91,23 @@ class EngineViews:
             _resource_diff(verdict.drift.target, session.index.get(key), verdict.drift.kind, key)
             for key, verdict in sorted(comparison.verdicts.items())
         ]
+
+
+def _healths(
+    comparison: Comparison, session: ClusterSession, health: Callable[[Live], Health | None]
+) -> dict[tuple[str, str, str, str], Mapping[str, str]]:
+    healths: dict[tuple[str, str, str, str], Mapping[str, str]] = {}
+    for key, verdict in comparison.verdicts.items():
+        row = session.index.get(key)
+        if row is None:
+            if verdict.drift.kind is DriftKind.MISSING:
+                healths[key] = {"status": "Missing"}
+            continue
+        found = health(row)
+        if found is not None:
+            message = {"message": found.message} if found.message else {}
+            healths[key] = {"status": found.status.value, **message}
+    return healths
 
 
 def _roots(comparison: Comparison, session: ClusterSession) -> Iterator[Live]:

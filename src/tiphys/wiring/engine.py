@@ -36,7 +36,7 @@ from tiphys.wiring.home import HomeClaim
 from tiphys.wiring.options import EngineOptions, cluster_config
 from tiphys.wiring.rendering import Rendering
 from tiphys.wiring.scripting import Scripting
-from tiphys.wiring.sources import RepositorySecrets, open_repositories
+from tiphys.wiring.sources import ReachableCommits, RepositorySecrets, open_repositories
 
 USER_AGENT = f"tiphys/{__version__}"
 WORKERS = 16
@@ -157,9 +157,10 @@ def build_engine(
             log,
             ledger=ledger,
             kept=rendering.kept,
-            commits=git,
+            commits=ReachableCommits(git, secrets),
         ),
         metrics=metrics.render,
+        pushed=watch.pushed,
         clusters=lambda: plane.clusters,
         cluster_book=clusters.admin(plane),
     )
