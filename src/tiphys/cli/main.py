@@ -23,6 +23,7 @@ COMMANDS = {
     "completion": ("tiphys.cli.completion", "completion"),
     "configure": ("tiphys.cli.login", "configure"),
     "context": ("tiphys.cli.login", "context"),
+    "image": ("tiphys.cli.image", "image"),
     "login": ("tiphys.cli.login", "login"),
     "logout": ("tiphys.cli.login", "logout"),
     "proj": ("tiphys.cli.proj.group", "proj"),
@@ -35,6 +36,7 @@ COMMANDS = {
     "up": ("tiphys.cli.environment", "up"),
     "devcluster": ("tiphys.cli.devcluster", "devcluster"),
     "nodesim": ("tiphys.cli.nodesim", "nodesim"),
+    "k8s-auth": ("tiphys.cli.k8sauth", "k8s_auth"),
     "run": ("tiphys.cli.run", "run"),
 }
 # What stands in the root command's help; given here so that help imports nothing.
@@ -46,6 +48,7 @@ SUMMARIES = {
     "completion": "Print shell completion code.",
     "configure": "Change settings of this CLI.",
     "context": "Show or switch contexts.",
+    "image": "Set and list container images in a repository's files.",
     "login": "Log in to a server.",
     "logout": "Log out.",
     "proj": "Manage projects.",
@@ -58,6 +61,7 @@ SUMMARIES = {
     "up": "Start an embedded cluster and Tiphys here, and deploy an example.",
     "devcluster": "Run the embedded Kubernetes API server.",
     "nodesim": "Simulate a node for an API server that has none.",
+    "k8s-auth": "Print credentials for a Kubernetes API server.",
     "run": "Run the engine.",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -26,6 +27,7 @@ from tiphys.runtime.log import Logger
 
 USER_AGENT = f"tiphys/{__version__}"
 PROBE_WITHIN_S = 15.0
+ARGOCD_HELPER = "argocd-k8s-auth"
 
 
 class Clusters:
@@ -92,6 +94,12 @@ class Clusters:
             return None
         if cluster.is_home:
             config = _at_home(config, own)
+        plugin = config.exec_plugin
+        if plugin is not None and plugin.command == ARGOCD_HELPER:
+            # What stands for `awsAuthConfig`; our own program takes the same arguments.
+            own_program = ("-m", "tiphys", "k8s-auth")
+            plugin = replace(plugin, command=sys.executable, args=(*own_program, *plugin.args))
+            config = replace(config, exec_plugin=plugin)
         return KubeClient(config, user_agent=USER_AGENT, clock=self._clock, env=self._env)
 
     def _session(self, client: KubeClient, cluster: Cluster, *, home: bool = False) -> ClusterSession:
