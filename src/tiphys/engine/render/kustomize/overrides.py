@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from tiphys.engine.render.environment import envsubst
 from tiphys.engine.render.kustomize.closure import failed
 from tiphys.engine.render.kustomize.fields import get
 from tiphys.engine.render.kustomize.images import ImageFormatError, set_images
@@ -53,14 +54,14 @@ def apply_overrides(
         if value := _text(source, field):
             edited[field] = value
     if images := _texts(source, "images"):
-        _set_images(edited, [substitute(image, env) for image in images])
+        _set_images(edited, [envsubst(image, env) for image in images])
     if replicas := _objects(source, "replicas"):
         _set_replicas(edited, replicas)
     if labels := _strings(source, "commonLabels"):
-        _add_labels(edited, {key: substitute(value, env) for key, value in labels.items()}, source)
+        _add_labels(edited, {key: envsubst(value, env) for key, value in labels.items()}, source)
     if annotations := _strings(source, "commonAnnotations"):
         if _flag(source, "commonAnnotationsEnvsubst"):
-            annotations = {key: substitute(value, env) for key, value in annotations.items()}
+            annotations = {key: envsubst(value, env) for key, value in annotations.items()}
         pairs = _object(edited, "commonAnnotations")
         _add_pairs(pairs, annotations, "annotation", force=_flag(source, "forceCommonAnnotations"))
         edited["commonAnnotations"] = pairs
@@ -71,30 +72,6 @@ def apply_overrides(
     if components := _texts(source, "components"):
         _add_components(edited, components, glob, ignore_missing=_flag(source, "ignoreMissingComponents"))
     return edited
-
-
-def consults_environment(source: Mapping[str, Any]) -> bool:
-    """May the build environment change what the overrides are?"""
-    texts = [*_texts(source, "images"), *_strings(source, "commonLabels").values()]
-    if _flag(source, "commonAnnotationsEnvsubst"):
-        texts += _strings(source, "commonAnnotations").values()
-    return any("$" in text for text in texts)
-
-
-_VARIABLE = re.compile(r"\$(?:\{([^}]*)\}|([*#$@!?\-0-9])|([A-Za-z_][A-Za-z0-9_]*))")
-
-
-def substitute(text: str, env: Mapping[str, str]) -> str:
-    """`$NAME` and `${NAME}` replaced; `$$` is a dollar sign, an unknown name is empty.
-
-    Source: compat 1.2 "Build env"; Go's os.Expand.
-    """
-
-    def value(match: re.Match[str]) -> str:
-        name = match[1] if match[1] is not None else match[2] or match[3]
-        return "$" if name == "$" else env.get(name, "")
-
-    return _VARIABLE.sub(value, text)
 
 
 def _set_images(edited: dict[str, Any], images: Sequence[str]) -> None:

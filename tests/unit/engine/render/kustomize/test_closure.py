@@ -123,14 +123,14 @@ def test_a_huge_kustomization_is_not_read(trees: Trees) -> None:
     assert "(limit of a kustomization)" in _message(trees.make(files))
 
 
-def test_huge_files_of_a_generator_are_refused_by_their_size(trees: Trees) -> None:
+def test_huge_files_of_a_generator_are_refused_by_their_size(trees: Trees, monkeypatch: pytest.MonkeyPatch) -> None:
     """The sum is judged before anything is read."""
-    big = "x" * (closure.MAX_TOTAL_BYTES // 2)
+    monkeypatch.setattr(closure, "MAX_TOTAL_BYTES", 1000)
     files = {
-        "app/kustomization.yaml": "configMapGenerator: [{name: a, files: [x, y, z]}]\n",
-        **{f"app/{name}": big + name for name in "xyz"},
+        "app/kustomization.yaml": "configMapGenerator: [{name: a, files: [u, v, z]}]\n",
+        **{f"app/{name}": "x" * 400 for name in "uvz"},
     }
-    assert "app/z: the kustomization reads more than 67108864 bytes (limit of size)" in _message(trees.make(files))
+    assert "app/z: the kustomization reads more than 1000 bytes (limit of size)" in _message(trees.make(files))
 
 
 def test_too_many_files_are_refused(trees: Trees, monkeypatch: pytest.MonkeyPatch) -> None:

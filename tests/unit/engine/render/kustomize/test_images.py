@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from tiphys.engine.render.kustomize.images import ImageFormatError, ImageOverride, parse_override, split_image
-from tiphys.engine.render.kustomize.overrides import substitute
 
 DIGEST = "sha256:24a0c4b4a4c0eb97a1aabb8e29f18e917d05abfe1b7a7c07857230879ce7d3d3"
 
@@ -49,12 +48,3 @@ def test_what_is_no_override(text: str) -> None:
     """Without a tag, digest or new name nothing would change."""
     with pytest.raises(ImageFormatError, match="invalid format of image"):
         parse_override(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "result"),
-    [("a$B", "ab"), ("${B}c", "bc"), ("$$B", "$B"), ("$NONE.", "."), ("cost 5$", "cost 5$"), ("${}", ""), ("$1x", "x")],
-)
-def test_variables_of_the_build_environment(text: str, result: str) -> None:
-    """As Go's os.Expand, with `$$` for a dollar sign."""
-    assert substitute(text, {"B": "b"}) == result
