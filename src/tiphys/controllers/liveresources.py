@@ -21,7 +21,7 @@ from tiphys.controllers.comparison import Permissions
 from tiphys.controllers.controlplane import ControlPlane, Key
 from tiphys.controllers.masking import SECRET, mask_secrets
 from tiphys.engine.live.tree import descend
-from tiphys.engine.states import Live
+from tiphys.engine.states import Comparison, Live
 from tiphys.kube.client import MERGE, ApiResource, KubeClient, error_of
 from tiphys.kube.transport import Response
 from tiphys.runtime.clock import Clock
@@ -63,12 +63,10 @@ class LiveResources:
         if found is None:
             return ()
         comparison, session = found
-        roots = [row for key in comparison.verdicts if (row := session.index.get(key)) is not None]
-        roots += [row for hook in comparison.target.hooks if (row := session.index.get(hook.key)) is not None]
         asked = (("group", group), ("kind", kind), ("namespace", namespace), ("name", name))
         wanted: set[str] = set()
         pods = []
-        for row, parent in descend(session.index, roots):
+        for row, parent in descend(session.index, _roots(comparison, session)):
             if (parent is not None and parent.uid in wanted) or all(
                 not value or getattr(row.key, field) == value for field, value in asked
             ):
@@ -87,12 +85,20 @@ class LiveResources:
             raise NotFound(f'pods "{pod[1]}" not found')
         return _log_lines(found[1].client, pod, query)
 
-    async def events(self, app: Key, uid: str, about: ResourceKey | None) -> Sequence[Mapping[str, Any]]:
-        """Events of the Application itself, or of an object on its cluster. Raises ApiError, ClusterUnreachable."""
+    async def events(self, app: Key, uid: str, about: tuple[str, str] | None) -> Sequence[Mapping[str, Any]] | None:
+        """Events of the Application itself, or of an object (namespace, name) that belongs to it; None when it has none such.
+
+        Raises ApiError, ClusterUnreachable.
+        """
         if about is None:
             return await _events(self._plane.client, app[0], app[1], uid)
         found = self._controller.comparison(app)
-        return [] if found is None else await _events(found[1].client, about.namespace, about.name, uid)
+        if found is None:
+            return None
+        for row, _parent in descend(found[1].index, _roots(*found)):
+            if row.uid == uid and (row.key.namespace, row.key.name) == about:
+                return await _events(found[1].client, *about, uid)
+        return None
 
     async def own_events(self, name: str, uid: str) -> Sequence[Mapping[str, Any]]:
         """Events of another object of the control plane's namespace. Raises ApiError, ClusterUnreachable."""
@@ -216,6 +222,12 @@ class LiveResource:
         if found is None:
             raise NotFound(f"the cluster serves no {self.key.group_kind} in version {self._version}")
         return found
+
+
+def _roots(comparison: Comparison, session: ClusterSession) -> list[Live]:
+    """What the Application manages and is there, hooks too."""
+    keys = (*comparison.verdicts, *(hook.key for hook in comparison.target.hooks))
+    return [row for key in keys if (row := session.index.get(key)) is not None]
 
 
 def _masked(obj: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,7 +37,7 @@ async def revision_metadata(context: Context) -> Response:
     commits = context.services.commits
     if commits is None:
         raise RequestError(Code.UNIMPLEMENTED, "commits cannot be read from here")
-    commit = await commits.commit_info(source.repo_url, context.request.params["revision"])
+    commit = await commits.commit_info(source.repo_url, context.request.params["revision"], context.application.project)
     shown: dict[str, Any] = {"author": commit.author, "date": format_time(commit.date)}
     if commit.tags:
         shown["tags"] = list(commit.tags)

@@ -268,7 +268,7 @@ class World:
     async def manifests(self, app: tuple[str, str], revisions: Mapping[int, str]) -> Mapping[str, Any]:
         return {"manifests": ["{}"], "revision": revisions.get(0, "head"), "app": "/".join(app)}
 
-    async def commit_info(self, url: str, sha: str) -> Commit:
+    async def commit_info(self, url: str, sha: str, project: str) -> Commit:
         return Commit(f"a@{url}", NOW, f"made {sha}", ("v1",))
 
     async def refresh(self, namespace: str, name: str, kind: str, timeout_s: float) -> bool:
