@@ -10,9 +10,11 @@ from typing import Any
 
 from tiphys.apimachinery.apierrors import AlreadyExists, ApiError, NotFound
 from tiphys.controllers.controlplane import CONFIG_MAPS, PROJECTS, SECRETS
+from tiphys.credentials.followed import CERTIFICATES_CM, KNOWN_HOSTS_CM
 from tiphys.identity.accounts import INITIAL_ADMIN_SECRET, plan_first_start
 from tiphys.identity.passwords import hash_password
 from tiphys.kube.client import MERGE, ApiResource, KubeClient
+from tiphys.model.annotations import PART_OF_LABEL
 from tiphys.model.crds import crd_objects
 from tiphys.runtime.clock import Clock
 from tiphys.runtime.ids import Ids
@@ -41,6 +43,9 @@ async def prepare(client: KubeClient, *, namespace: str, clock: Clock, ids: Ids,
         if await _ensure(client, CRDS, crd, "", log):
             await _until_established(client, str(crd["metadata"]["name"]), clock)
     await _prepare_accounts(client, namespace, clock, ids, log)
+    for name in (KNOWN_HOSTS_CM, CERTIFICATES_CM):
+        labels = {"app.kubernetes.io/name": name, PART_OF_LABEL: "argocd"}
+        await _ensure(client, CONFIG_MAPS, {"metadata": {"name": name, "labels": labels}}, namespace, log)
     await _ensure(client, PROJECTS, default_project(namespace), namespace, log)
 
 

@@ -12,6 +12,7 @@ Source: compat 2.9 "Repo outage".
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -30,6 +31,7 @@ Key = tuple[str, str]  # namespace and name of an Application
 GRACE_S = 180.0  # how long a repository may fail before the Applications that could be compared say so
 _RETRY_S = 10.0  # after a failure that does not say when to try again
 _NO_POLL_S = 60.0
+PUSH_GAP_S = 0.5  # between two looks that were asked for from outside
 _TOLD_AT_ONCE = 256  # Applications told of one commit before other tasks have a turn
 
 
@@ -92,6 +94,7 @@ class _Repository:
     at_once: asyncio.Event = field(default_factory=asyncio.Event)  # somebody knows that waiting on is of no use
     task: asyncio.Task[None] | None = None
     address: str = ""  # as a push names it
+    looked_at: float = -math.inf
 
     def __post_init__(self) -> None:
         self.address = push_address(self.url)
@@ -181,9 +184,13 @@ class RepositoryWatch:
                 for key in repository.uses
                 if self._access.scope(repository.url, self._projects.get(key, "")) != repository.scope
             ]
-            changed = not _same(self._reached(repository), repository.reached)
+            now = self._reached(repository)
+            changed = not _same(now, repository.reached)
+            repository.reached = now
             if changed:
                 repository.fetched = False
+                if isinstance(now, StageError):
+                    repository.resolved.clear()  # so that its return counts as a change
                 repository.named.clear()
                 self.look_now(repository)
             for key in list(repository.uses) if changed else elsewhere:
@@ -306,10 +313,14 @@ class RepositoryWatch:
             group.create_task(self._poll(repository))
             while True:
                 await self._until_due(repository)
+                gap = repository.looked_at + PUSH_GAP_S - self._clock.monotonic()
+                if repository.at_once.is_set() and gap > 0:
+                    await self._clock.sleep(gap)  # whoever may send webhooks cannot make us fetch without end
                 repository.moved.clear()
                 repository.at_once.clear()
                 try:
                     await self._look(repository)
+                    repository.looked_at = self._clock.monotonic()
                 except Exception as error:
                     # One repository must not end the engine: whatever this is, the next look is a new attempt.
                     self._log.exception("looking at a repository failed", error, url=repository.shown)
@@ -366,7 +377,8 @@ class RepositoryWatch:
 
     async def _look(self, repository: _Repository) -> None:
         """Fetch once, resolve each expression once, tell who is concerned."""
-        if isinstance(self._reached(repository), StageError):
+        repository.reached = self._reached(repository)
+        if isinstance(repository.reached, StageError):
             self._cannot_reach(repository)
             return
         changed: set[str] = set()

@@ -12,7 +12,7 @@ from contextlib import aclosing
 
 import orjson
 
-from tiphys.server import clusters, session, settings
+from tiphys.server import clusters, session, settings, webhook
 from tiphys.server.authz import PUBLIC, authenticate, require_session
 from tiphys.server.context import Context
 from tiphys.server.errors import Code, PlainError, RequestError, request_error
@@ -22,6 +22,7 @@ from tiphys.server.routetable import account_routes, application_routes, project
 from tiphys.server.routing import Access, Route, Router
 
 V1 = "/api/v1"
+WEBHOOK = "/api/webhook"
 _LOGS = re.compile(rf"{V1}/applications/[^/]+(/pods/[^/]+)?/logs").fullmatch
 _HEADERS = [
     ("X-Frame-Options", "sameorigin"),
@@ -35,6 +36,7 @@ def routes(*, metrics: bool = False) -> tuple[Route, ...]:
     table = [
         Route("GET", "/healthz", _healthz, PUBLIC),
         Route("GET", "/api/version", settings.get_version, PUBLIC),
+        Route("POST", WEBHOOK, webhook.receive, PUBLIC),
         Route("GET", "/auth/logout", session.logout, PUBLIC),
         Route("POST", f"{V1}/session", session.create_session, PUBLIC),
         Route("DELETE", f"{V1}/session", session.delete_session, PUBLIC),
@@ -122,8 +124,12 @@ _METRICS = Access("applications, get, */*", _check_metrics)
 
 
 def _check_content_type(request: Request) -> None:
-    """Against cross-site requests: whatever changes something says it is JSON, which a form cannot."""
-    if request.method in ("GET", "HEAD", "OPTIONS") or not request.raw_path.startswith("/api/"):
+    """Against cross-site requests: whatever changes something says it is JSON, which a form cannot.
+
+    Webhooks have no session that another site could use.
+    """
+    path = request.raw_path
+    if request.method in ("GET", "HEAD", "OPTIONS") or path == WEBHOOK or not path.startswith("/api/"):
         return
     if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
         raise PlainError(415, "Invalid content type")

@@ -84,17 +84,17 @@ class Request:
             raise invalid_argument(f'parsing field "{name}": strconv.ParseInt: parsing "{text[:64]}": invalid syntax')
         return int(text)
 
-    async def body(self) -> bytes:
-        """The whole body. Raises PlainError above MAX_BODY_BYTES, or when it takes longer than BODY_WITHIN_S to come."""
+    async def body(self, limit: int = MAX_BODY_BYTES) -> bytes:
+        """The whole body. Raises PlainError above `limit` bytes, or when it takes longer than BODY_WITHIN_S to come."""
         if self._body is None:
             try:
                 async with asyncio.timeout(BODY_WITHIN_S):
-                    self._body = await self._read_body()
+                    self._body = await self._read_body(limit)
             except TimeoutError:
                 raise PlainError(408, "Request Timeout") from None
         return self._body
 
-    async def _read_body(self) -> bytes:
+    async def _read_body(self, limit: int) -> bytes:
         chunks: list[bytes] = []
         size = 0
         while True:
@@ -103,7 +103,7 @@ class Request:
                 raise RequestError(Code.CANCELLED, "the client went away")
             chunk: bytes = message.get("body", b"")
             size += len(chunk)
-            if size > MAX_BODY_BYTES:
+            if size > limit:
                 raise PlainError(413, "Request Entity Too Large")
             chunks.append(chunk)
             if not message.get("more_body"):

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from tiphys.apimachinery.names import ResourceKey
+from tiphys.engine.source.pushes import Push
 from tiphys.identity.sessions import Sessions
 from tiphys.model.appproject import AppProject
 from tiphys.model.cluster import Cluster
@@ -172,8 +173,8 @@ class Commit(Protocol):
 class Commits(Protocol):
     """Commits of repositories."""
 
-    async def commit_info(self, url: str, sha: str) -> Commit:
-        """A commit of a repository. Raises StageError."""
+    async def commit_info(self, url: str, sha: str, project: str) -> Commit:
+        """A commit of a repository, read as a project may. Raises StageError."""
 
 
 class ClusterBook(Protocol):
@@ -229,5 +230,6 @@ class Services:
     project_writer: ProjectWriter | None = None
     cluster_book: ClusterBook | None = None
     metrics: Callable[[], str] | None = None
+    pushed: Callable[[Push], int] | None = None  # told of pushes; how many repositories are looked at for it
     account_lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # held while an account is read and written
     version_details: Mapping[str, str] = field(default_factory=dict)

@@ -65,6 +65,7 @@ def load_settings(objects: Mapping[str, Mapping[str, Any]]) -> Loaded:
         rbac_policy=_policy(rbac),
         rbac_scopes=_scopes(rbac, problems),
         signing_key=Secret(secret.get("server.secretkey", "")),
+        webhook_secrets=_webhook_secrets(secret),
         tls_certificate=secret.get("tls.crt", ""),
         tls_key=Secret(secret.get("tls.key", "")),
     )
@@ -158,6 +159,15 @@ def _policy(rbac: Data) -> str:
     parts = [rbac.get("policy.csv", "")]
     parts += [rbac[key] for key in sorted(rbac) if _POLICY_KEY.fullmatch(key)]
     return "\n".join(part for part in parts if part)
+
+
+def _webhook_secrets(secret: Data) -> dict[str, Secret]:
+    """Those that are not empty: `webhook.github.secret` is `github`."""
+    return {
+        name.removeprefix("webhook.").removesuffix(".secret").removesuffix(".uuid"): Secret(value)
+        for name, value in secret.items()
+        if name.startswith("webhook.") and value
+    }
 
 
 def _scopes(rbac: Data, problems: Problems) -> tuple[str, ...]:

@@ -111,6 +111,7 @@ class Settings:
     rollback_holds: bool = True
     replace_allowed: bool = True
     server_insecure: bool = False
+    webhook_max_payload_mb: int = 50
     rbac_default_role: str = ""
     rbac_match_mode: str = "glob"
 
@@ -121,6 +122,7 @@ class Settings:
     rbac_policy: str = ""  # policy.csv and its additions, one after the other
     rbac_scopes: tuple[str, ...] = ("groups",)
     signing_key: Secret = field(default_factory=lambda: Secret(""))
+    webhook_secrets: Mapping[str, Secret] = EMPTY  # `github`, `gitlab`, ..., without the `.secret` of the key
     tls_certificate: str = ""
     tls_key: Secret = field(default_factory=lambda: Secret(""))
 

@@ -10,7 +10,7 @@ from tiphys.credentials.book import RepositoryBook
 from tiphys.credentials.followed import FollowedRepositories
 from tiphys.credentials.secrets import CredentialError
 from tiphys.engine.source.access import Connection, GitCredentials
-from tiphys.engine.source.git import GitRepositories
+from tiphys.engine.source.git import CommitInfo, GitRepositories
 from tiphys.engine.source.urls import parse_repository_url
 from tiphys.engine.states import StageError
 from tiphys.model.repository import Repository
@@ -63,6 +63,19 @@ class RepositorySecrets:
             return git_credentials(book.find(url, scope), book)
         except CredentialError as error:
             raise StageError("source", "ComparisonError", f"failed to fetch {redact_url(url)}: {error}") from None
+
+
+class ReachableCommits:
+    """Commits of repositories, read with the credentials of a project."""
+
+    def __init__(self, git: GitRepositories, secrets: RepositorySecrets) -> None:
+        self._git = git
+        self._secrets = secrets
+
+    async def commit_info(self, url: str, sha: str, project: str) -> CommitInfo:
+        """A commit. Raises StageError."""
+        credentials = self._secrets.credentials(url, self._secrets.scope(url, project))
+        return await self._git.commit_info(url, sha, credentials=credentials)
 
 
 def git_credentials(repository: Repository, book: RepositoryBook) -> GitCredentials | None:

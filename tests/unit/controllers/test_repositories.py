@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager
 import pytest
 from tests.support.clock import VirtualClock, settle
 
-from tiphys.controllers.repositories import GRACE_S, Key, RepositoryWatch
+from tiphys.controllers.repositories import GRACE_S, PUSH_GAP_S, Key, RepositoryWatch
 from tiphys.engine.source.access import GitCredentials
+from tiphys.engine.source.pushes import make_push
 from tiphys.engine.states import Snapshot, StageError
 
 URL = "https://git.example.com/a.git"
@@ -56,6 +57,26 @@ class Git:
         await asyncio.Event().wait()
 
 
+class Access:
+    """Whose credentials are whose."""
+
+    def __init__(self) -> None:
+        self.own: set[str] = set()
+        self.changed: dict[str, GitCredentials | StageError] = {}
+
+    def scope(self, url: str, project: str) -> str:
+        return project if project in self.own else ""
+
+    def of_project(self, project: str) -> tuple[str, ...]:
+        return ()
+
+    def credentials(self, url: str, scope: str) -> GitCredentials | None:
+        found = self.changed.get(url, GitCredentials(scope or "everybody"))
+        if isinstance(found, StageError):
+            raise found
+        return found
+
+
 class World:
     """A watch over the server, in virtual time; `told` counts how often each Application was told."""
 
@@ -63,12 +84,14 @@ class World:
         self.git = Git()
         self.clock = VirtualClock()
         self.told: Counter[Key] = Counter()
+        self.access = Access()
         self.watch = RepositoryWatch(
             self.git,
             clock=self.clock,
             interval_s=lambda: INTERVAL_S,
             fraction=lambda: 0.0,
             moved=lambda key: self.told.update([key]),
+            access=self.access,
         )
 
     async def read(self, *names: str, url: str = URL, expression: str = "main") -> None:
@@ -208,3 +231,101 @@ async def test_a_password_in_a_url_is_not_shown() -> None:
         await world.clock.advance(INTERVAL_S + 1)
         assert "hunter2" not in world.watch.last_read([url])
         assert "was last fetched" in world.watch.last_read([url])
+
+
+async def test_a_push_is_looked_at_at_once_and_a_flood_of_them_costs_little() -> None:
+    async with running() as world:
+        await world.read("a")
+        push = make_push([URL], ["refs/heads/main"], "main")
+        assert push is not None
+        world.git.revisions["main"] = "2"
+        before = world.git.fetches
+        assert world.watch.pushed(push) == 1
+        await world.clock.advance(0.0)
+        assert (world.told, world.git.fetches - before) == (keys("a"), 1)
+        for _ in range(100):
+            world.watch.pushed(push)
+            await world.clock.advance(0.01)
+        assert world.git.fetches - before <= 4
+
+
+async def test_a_push_that_nobody_reads_is_not_looked_at() -> None:
+    async with running() as world:
+        await world.read("a")
+        before = world.git.fetches
+        for url, refs in ((URL, ["refs/heads/other"]), ("https://git.example.com/b", ["refs/heads/main"])):
+            push = make_push([url], refs, "main")
+            assert push is not None
+            assert world.watch.pushed(push) == 0
+        await world.clock.advance(1.0)
+        assert world.git.fetches == before
+
+
+async def test_a_push_ends_the_waiting_of_a_failing_repository() -> None:
+    async with running() as world:
+        await world.read("a")
+        world.git.down = True
+        await world.clock.advance(INTERVAL_S + GRACE_S + 60)
+        world.git.down = False
+        world.told.clear()
+        push = make_push([URL], [])
+        assert push is not None
+        world.watch.pushed(push)
+        await world.clock.advance(PUSH_GAP_S)
+        assert world.told == keys("a")
+        world.watch.require_well(URL)
+
+
+async def test_projects_with_credentials_of_their_own_are_followed_apart() -> None:
+    async with running() as world:
+        world.access.own = {"blue"}
+        for name, project in (("a", "blue"), ("b", "green"), ("c", "green")):
+            world.watch.uses(("argocd", name), {URL: {"main"}}, project)
+            await world.watch.snapshot(URL, "main", refresh=False, project=project)
+        given = {credentials.username for credentials in world.git.credentials if credentials is not None}
+        assert (given, world.git.fetches) == ({"blue", "everybody"}, 2)
+
+
+async def test_other_credentials_count_at_once_and_for_who_has_them_only() -> None:
+    async with running() as world:
+        await world.read("a")
+        await world.read("b", url="https://git.example.com/other")
+        world.access.changed[URL] = GitCredentials("jo")
+        world.watch.access_changed()
+        await settle()
+        assert world.told == keys("a")
+        assert world.git.credentials[-1] == GitCredentials("jo")
+        world.told.clear()
+        world.watch.access_changed()
+        await world.clock.advance(1.0)
+        assert not world.told
+
+
+async def test_a_secret_that_cannot_be_used_is_said_and_its_return_too() -> None:
+    async with running() as world:
+        await world.read("a")
+        world.access.changed[URL] = StageError("source", "ComparisonError", "Secret x: insecure is not a boolean")
+        world.watch.access_changed()
+        await settle()
+        assert world.told == keys("a")
+        with pytest.raises(StageError, match="insecure is not a boolean"):
+            await world.watch.snapshot(URL, "main", refresh=False)
+        world.told.clear()
+        del world.access.changed[URL]
+        world.watch.access_changed()
+        await settle()
+        assert world.told
+        assert (await world.watch.snapshot(URL, "main", refresh=False)).revision == "1"
+
+
+async def test_a_new_secret_of_the_project_moves_its_applications_only() -> None:
+    async with running() as world:
+        for name, project in (("a", "blue"), ("b", "green")):
+            world.watch.uses(("argocd", name), {URL: {"main"}}, project)
+            await world.watch.snapshot(URL, "main", refresh=False, project=project)
+        await settle()
+        world.told.clear()
+        world.access.own = {"blue"}
+        world.watch.access_changed()
+        await settle()
+        assert world.told == keys("a")

@@ -118,7 +118,7 @@ async def test_rights_in_one_project_show_nothing_of_another(route: Route) -> No
     assert (await call(w, route.method, path_of(route), application(), user="bob")).status == 403
 
 
-@pytest.mark.parametrize("route", [r for r in TABLE if r.method != "GET"], ids=name_of)
+@pytest.mark.parametrize("route", [r for r in TABLE if r.method != "GET" and r.path != "/api/webhook"], ids=name_of)
 @pytest.mark.parametrize("kind", ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
 async def test_no_form_of_another_site_gets_through(route: Route, kind: str) -> None:
     w = filled("g, admin, role:admin")

@@ -38,6 +38,7 @@ def test_every_field_of_settings_is_a_row_or_is_read_by_its_own_function() -> No
         "rbac_policy",
         "rbac_scopes",
         "signing_key",
+        "webhook_secrets",
         "tls_certificate",
         "tls_key",
     }
