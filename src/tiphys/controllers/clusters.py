@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from tiphys.apimachinery.apierrors import ApiError
-from tiphys.apimachinery.names import GroupKind, GroupVersionKind
+from tiphys.apimachinery.names import GroupKind, GroupVersionKind, ResourceKey
 from tiphys.engine.live.cluster import ClusterLive
 from tiphys.engine.live.index import LiveIndex
 from tiphys.engine.states import StageError
@@ -74,6 +74,26 @@ class ClusterSession:
         """The kind is namespaced; None when the cluster does not serve it."""
         found = self.catalogue.find(kind, version) if self.catalogue is not None else None
         return None if found is None else found.namespaced
+
+    def unmanaged(self, kind: str, namespace: str, name: str) -> str | None:
+        """Why an object cannot be managed in a cluster of which only some namespaces are; None when it can.
+
+        Source: gitops-engine pkg/cache GetManagedLiveObjs.
+        """
+        namespaces = () if self.home else self.cluster.namespaces
+        if not namespaces:
+            return None
+        if not namespace:
+            if self.cluster.cluster_resources:
+                return None
+            return f'Cluster level {kind} "{name}" can not be managed when in namespaced mode'
+        return None if namespace in namespaces else f'Namespace "{namespace}" for {kind} "{name}" is not managed'
+
+    def namespace_is_live(self, namespace: str) -> bool:
+        """The namespace exists; where Namespaces are not watched, whoever named it has to know."""
+        if not self.home and self.cluster.namespaces and not self.cluster.cluster_resources:
+            return True
+        return self.index.get(ResourceKey("", "Namespace", "", namespace)) is not None
 
     async def until_settled(self, now: float) -> bool:
         """Whether it is known if the cluster can be reached; waits a moment after the session was opened, not longer."""

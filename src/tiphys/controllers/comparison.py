@@ -140,6 +140,9 @@ async def target_of(
 async def compare_target(context: Context, state: Compared, target: TargetState) -> Comparison:
     """Git against cluster, with the API server asked where a difference may be its own defaulting."""
     app, session = context.app, context.session
+    for key in target.resources if session.cluster.namespaces else ():
+        if unmanaged := session.unmanaged(key.kind, key.namespace, key.name):
+            raise StageError("live", "ComparisonError", unmanaged)
     kinds = {key.group_kind for key in target.resources} | {hook.key.group_kind for hook in target.hooks}
     kinds |= {GroupKind(r.group, r.kind) for r in app.status.resources}
     if app.status.operation_state is not None and app.status.operation_state.sync_result is not None:

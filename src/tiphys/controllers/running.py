@@ -10,11 +10,10 @@ Source: compat 2.6, 2.7.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from tiphys.apimachinery.apierrors import Conflict
-from tiphys.apimachinery.names import ResourceKey
 from tiphys.controllers.comparer import Comparer
 from tiphys.controllers.comparison import Context, kind_problem
 from tiphys.controllers.controlplane import Key
@@ -24,21 +23,36 @@ from tiphys.controllers.operation import OperationRun, Stepper, make_plan, optio
 from tiphys.controllers.records import DELETED, Records
 from tiphys.controllers.statuswriter import StatusWriter
 from tiphys.engine.reconcile import ThreeWayPatcher
-from tiphys.engine.states import OperationPhase, StageError
+from tiphys.engine.states import Comparison, OperationPhase, StageError
 from tiphys.engine.status.summary import recorded_results
 from tiphys.engine.sync.apply import Applier
 from tiphys.engine.sync.auto import Decision, decide
 from tiphys.engine.sync.step import TERMINATED
+from tiphys.model.annotations import deletion_approved_at
 from tiphys.model.application import Application
 from tiphys.model.operation import Operation, OperationState
 from tiphys.model.source import ApplicationSource
-from tiphys.model.statuses import RevisionHistory
+from tiphys.model.statuses import ConditionType, RevisionHistory
 from tiphys.runtime.clock import Clock
 from tiphys.runtime.log import SILENT, Logger
 
 NOTHING_ASKED = "Invalid operation request: no operation specified"
 NO_LOCAL_MANIFESTS = "Invalid operation request: a sync of local manifests is not supported"
+BLOCKED = "Sync operation blocked by sync window"
 _AGAIN_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """The Application must not be synced now; after `until_s` seconds the answer may be another, None: nobody knows when."""
+
+    until_s: float | None = None
+    message: str = BLOCKED
+
+
+# (Application, context, the operation that runs or None, whether somebody asked for it by hand) -> None when it may go on.
+# Consulted before automation starts an operation, and before every step of one.
+Windows = Callable[[Application, Context, OperationRun | None, bool], Blocked | None]
 
 
 class Operations:
@@ -53,15 +67,20 @@ class Operations:
         holds: Holds,
         clock: Clock,
         again: Callable[[Key], None],
+        windows: Windows = lambda _app, _context, _run, _manual: None,
         log: Logger = SILENT,
     ) -> None:
-        """`again` has an Application reconciled once more: what an operation found may call for the next one."""
+        """`again` has an Application reconciled once more: what an operation found may call for the next one.
+
+        `windows` says whether its project lets the Application be synced now.
+        """
         self._comparer = comparer
         self._writer = writer
         self._records = records
         self._holds = holds
         self._clock = clock
         self._again = again
+        self._windows = windows
         self._log = log
 
     async def advance(self, key: Key, app: Application, known: Known, context: Context) -> float | None:
@@ -87,6 +106,9 @@ class Operations:
             if decision.operation is None:
                 await self._writer.write(key, app, known, sync_problem=decision.problem)
                 return _earliest(decision.wait_s, hold_ends)
+            if asked is None and (blocked := self._windows(app, context, None, False)) is not None:
+                await self._writer.write(key, app, known)
+                return _earliest(blocked.until_s, hold_ends)
             try:
                 if not await self._begin(key, app, known, decision.operation):
                     return None
@@ -162,6 +184,7 @@ class Operations:
             sources=tuple(sources),
             multiple=app.spec.has_multiple_sources,
             options=options_of(app, operation, started, 0),
+            managed_namespace=app.spec.policy.managed_namespace_metadata,
             message="waiting to start",
         )
         ask = operation if app.operation is None else None
@@ -195,6 +218,7 @@ class Operations:
             sources=sources or app.spec.all_sources,
             multiple=app.spec.has_multiple_sources,
             options=options_of(app, recorded.operation, recorded.started_at, recorded.retry_count),
+            managed_namespace=app.spec.policy.managed_namespace_metadata,
             results=recorded_results(result.resources if result is not None else ()),
             retry_count=recorded.retry_count,
             terminating=recorded.phase == OperationPhase.TERMINATING,
@@ -234,6 +258,12 @@ class Operations:
                 await self._writer.write(key, app, known)
                 return _earliest(run.retry_at - now, left_s)
             self._next_attempt(app, run)
+        if not run.terminating:
+            blocked = self._windows(app, context, run, not run.automated)
+            if blocked is not None:
+                run.message = blocked.message
+                await self._writer.write(key, app, known)
+                return _earliest(blocked.until_s, left_s)
         if not await self._prepare(known, context, run):
             return await self._finish(key, app, known, context, run)
         await self._writer.write(key, app, known)  # what is about to be done is written before it is done
@@ -252,7 +282,12 @@ class Operations:
         stepper = Stepper(
             applier=applier, index=session.index, clock=self._clock, override=context.override, record=record
         )
-        last = await stepper.step(run, wave_delay_s=float(context.settings.sync_wave_delay_s))
+        approved = deletion_approved_at(app.annotations)
+        last = await stepper.step(
+            run,
+            wave_delay_s=float(context.settings.sync_wave_delay_s),
+            confirmed=approved is not None and approved >= run.started_at,
+        )
         if last.phase.completed:
             run.phase = last.phase
             if run.terminating:
@@ -302,6 +337,7 @@ class Operations:
         run.retry_at = None
         run.finished_at = None
         run.plan = None
+        run.checked = False
         run.results = {}
         run.applied_at.clear()
         run.released.clear()
@@ -328,12 +364,16 @@ class Operations:
             if run.plan is None:
                 assert run.target is not None
                 comparison = await self._comparer.comparison_for(context, known, run.target)
+                shared = _shared(comparison)
+                if shared and "FailOnSharedResource=true" in run.options.sync_options:
+                    run.phase, run.message = OperationPhase.FAILED, f"Shared resource found: {shared}"
+                    return False
                 session, namespace = context.session, context.destination.namespace
                 run.plan = make_plan(
                     run,
                     comparison,
                     namespace=namespace,
-                    namespace_is_live=session.index.get(ResourceKey("", "Namespace", "", namespace)) is not None,
+                    namespace_is_live=session.namespace_is_live(namespace),
                     kind_problem=kind_problem(session),
                 )
         except StageError as error:
@@ -391,7 +431,7 @@ class Operations:
             run.retry_at = self._clock.monotonic() + wait.total_seconds()
             self._log.info("operation will be retried", application=name_of(key), text=run.message)
         app = self._writer.current(key, app)
-        await self._comparer.compare(key, app, known, context)
+        await self._comparer.compare(key, app, known, replace(context, app=app))
         if again:
             await self._writer.write(key, app, known)
             return wait.total_seconds()
@@ -436,6 +476,11 @@ def _refusal(asked: Operation | None) -> str:
     return NO_LOCAL_MANIFESTS if asked.sync.manifests else ""
 
 
+def _shared(comparison: Comparison) -> str:
+    """Which object belongs to another Application too; empty when none does."""
+    return next((text for kind, text in comparison.conditions if kind == ConditionType.SHARED_RESOURCE_WARNING), "")
+
+
 def _is_request_for(found: Operation, run: OperationRun) -> bool:
     """`operation` in the Application is the one that ran, not one that was put there since."""
     ran = run.operation
@@ -451,6 +496,8 @@ def _same_as_last(app: Application, known: Known, revision: str) -> bool:
     """The last operation applied what Git declares now: the same sources, at this revision or one that renders the same."""
     last = app.status.operation_state
     if last is None or last.sync_result is None:
+        return False
+    if app.spec.policy.managed_namespace_metadata not in (None, last.sync_result.managed_namespace_metadata):
         return False
     if known.lacking - known.compared.unserved:
         return False  # somebody defined the kinds that it lacked: what could not be applied now can

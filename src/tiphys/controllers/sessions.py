@@ -182,8 +182,10 @@ class ClusterSessions:
                 await session.ended.wait()
                 monitor.cancel()
                 await asyncio.wait([live])
+            await self._clock.sleep(
+                self._idle_s
+            )  # who is in the middle of something ends it with the view it began with
             session.index.clear()
-            await self._clock.sleep(self._idle_s)
         except* Exception as errors:
             # What one cluster answers must not end the service of the others.
             if session is self.home:

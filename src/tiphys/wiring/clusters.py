@@ -117,6 +117,8 @@ class Clusters:
             clock=self._clock,
             log=self._log.bind(part="live", cluster=cluster.server),
             state_changed=lambda: self._state_changed(session),
+            namespaces=cluster.namespaces if not home else (),
+            cluster_resources=cluster.cluster_resources,
         )
         session = ClusterSession(
             cluster.server, client, discovery, index, live, ChangeSignal(), cluster=cluster, home=home

@@ -16,7 +16,7 @@ import pytest_asyncio
 from tests.unit.controllers.conftest import AUTOMATED, NAMESPACES, Bench, cluster, config_map
 
 from tiphys.apimachinery.apierrors import NotFound
-from tiphys.controllers.controlplane import APPLICATIONS, CONFIG_MAPS, SECRETS
+from tiphys.controllers.controlplane import APPLICATIONS, CONFIG_MAPS, PROJECTS, SECRETS
 from tiphys.kube.client import MERGE, KubeClient
 from tiphys.wiring import Engine
 
@@ -206,9 +206,7 @@ async def test_a_deletion_waits_for_a_cluster_that_is_away_and_says_so(
     await bench.until(said, "the Application says what its deletion waits for")
 
 
-async def test_names_that_no_or_several_clusters_have_are_refused(
-    bench: Bench, far: Elsewhere, engine: Engine
-) -> None:
+async def test_names_that_no_or_several_clusters_have_are_refused(bench: Bench, far: Elsewhere, engine: Engine) -> None:
     await deploy(bench, {"name": "nobody"})
     app = await bench.until_status(sync="Unknown", condition=["InvalidSpecError"])
     assert condition(app, "InvalidSpecError") == "there are no clusters with this name: nobody"
@@ -277,3 +275,78 @@ async def test_a_dead_cluster_does_not_keep_the_others_waiting_at_a_start(alone:
 
 async def gone(bench: Bench) -> bool:
     return not await bench.app()
+
+
+async def test_only_the_named_namespaces_of_a_cluster_are_watched_and_managed(
+    bench: Bench, far: Elsewhere, engine: Engine
+) -> None:
+    await known(bench, far, namespaces="far, near")
+    await deploy(bench, {"server": far.server})
+    await bench.until_status(sync="Synced", health="Healthy")
+    session = await engine.clusters(far.server)
+    assert {key.namespace for key in session.index._rows} == {"far"}
+    bench.repo.commit({"apps/cm.yaml": config_map("cm").replace("  name: cm", "  name: cm\n  namespace: default")})
+    app = await bench.until_status(sync="Unknown")
+    assert condition(app) == 'Namespace "default" for ConfigMap "cm" is not managed'
+    bench.repo.commit({"apps/cm.yaml": "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: new\n"})
+    await bench.until(
+        lambda: said(bench, 'Cluster level Namespace "new" can not be managed when in namespaced mode'),
+        "the refusal of what is cluster-scoped",
+    )
+    # the view follows the Secret
+    body = {"data": {**far.secret(f"{bench.name}-far")["data"], "namespaces": None}}
+    await bench.client.patch(
+        SECRETS, f"cluster-{bench.name}-far", body, "argocd", content_type=MERGE, field_manager="test"
+    )
+    await bench.until_status(sync="Synced")
+
+
+async def said(bench: Bench, text: str) -> bool:
+    return condition(await bench.app()) == text
+
+
+async def test_a_project_may_have_its_own_clusters(bench: Bench, far: Elsewhere, engine: Engine) -> None:
+    project = {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "AppProject",
+        "metadata": {"name": bench.name},
+        "spec": {"sourceRepos": ["*"], "permitOnlyProjectScopedClusters": True},
+    }
+    await bench.client.create(PROJECTS, project, "argocd", field_manager="test")
+    await known(bench, far)
+    await deploy(bench, {"server": far.server})
+    await bench.patch({"spec": {"project": bench.name}})
+    app = await bench.until_status(condition=["InvalidSpecError"])
+    assert "do not match any of the allowed destinations in project" in condition(app, "InvalidSpecError")
+    body = {"data": far.secret(f"{bench.name}-far", project=bench.name)["data"]}
+    await bench.client.patch(
+        SECRETS, f"cluster-{bench.name}-far", body, "argocd", content_type=MERGE, field_manager="test"
+    )
+    await bench.until_status(sync="Synced", condition=[])
+
+
+async def test_kinds_are_excluded_for_the_clusters_a_setting_names(
+    bench: Bench, far: Elsewhere, engine: Engine
+) -> None:
+    await known(bench, far)
+    exclusions = f'- kinds: ["ConfigMap"]\n  clusters: ["{far.server}"]\n'
+    data = {"data": {"resource.exclusions": exclusions}}
+    await bench.client.patch(CONFIG_MAPS, "argocd-cm", data, "argocd", content_type=MERGE, field_manager="test")
+    try:
+        await deploy(bench, {"server": far.server})
+        app = await bench.until_status(sync="Synced")
+        assert not app["status"].get("resources")
+        assert await far.config_map("cm", "far") is None
+        await bench.patch(
+            {"spec": {"destination": {"server": "https://kubernetes.default.svc", "namespace": bench.name}}}
+        )
+
+        async def at_home() -> bool:
+            return await bench.config_map("cm") is not None
+
+        await bench.until(at_home, "it is deployed where the setting does not hold")
+    finally:
+        gone_again = {"data": {"resource.exclusions": None}}
+        await bench.client.patch(
+            CONFIG_MAPS, "argocd-cm", gone_again, "argocd", content_type=MERGE, field_manager="test"
+        )

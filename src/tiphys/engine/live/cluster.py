@@ -7,8 +7,9 @@ Unknown and nothing else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from tiphys.apimachinery.apierrors import ApiError
@@ -36,7 +37,12 @@ class _Watch:
     lost: asyncio.Event = field(default_factory=asyncio.Event)  # the server says that there is no such kind
     listed: bool = False
     problem: str = ""
-    reflector: Reflector | None = None
+    reflectors: tuple[Reflector, ...] = ()  # one, or one for each namespace
+
+    @property
+    def failing(self) -> str:
+        """Why a part of it cannot be listed or watched now."""
+        return next((r.state.failing for r in self.reflectors if r.state.failing), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +66,20 @@ class ClusterLive:
         clock: Clock,
         log: Logger = SILENT,
         state_changed: Callable[[], None] = lambda: None,
+        namespaces: Sequence[str] = (),
+        cluster_resources: bool = False,
     ) -> None:
-        """`state_changed` is told when a kind becomes complete or fails, so that who waits for it can look again."""
+        """With `namespaces` only these are watched, and cluster-scoped kinds only with `cluster_resources`.
+
+        `state_changed` is told when a kind becomes complete or fails, so that who waits for it can look again."""
         self.index = index
         self._client = client
         self._discovery = discovery
         self._clock = clock
         self._log = log
         self.state_changed = state_changed
+        self._namespaces = tuple(namespaces)
+        self._cluster_resources = cluster_resources
         self._watches: dict[GroupKind, _Watch] = {}
         self._group: asyncio.TaskGroup | None = None
         self._unserved: dict[GroupKind, _Unserved] = {}
@@ -119,8 +131,9 @@ class ClusterLive:
     def retry(self) -> None:
         """The cluster can be reached again: watches that wait after an error do not wait any longer."""
         for watch in self._watches.values():
-            if watch.problem and watch.reflector is not None:
-                watch.reflector.retry_now()
+            for reflector in watch.reflectors:
+                if reflector.state.failing:
+                    reflector.retry_now()
 
     async def _start(self, kinds: Iterable[GroupKind]) -> None:
         now = self._clock.monotonic()
@@ -141,6 +154,8 @@ class ClusterLive:
                 continue
             if not {"list", "watch"} <= resource.verbs:
                 continue
+            if self._namespaces and not resource.namespaced and not self._cluster_resources:
+                continue
             watch = _Watch(resource)
             self._watches[kind] = watch
             task = self._group.create_task(self._follow(kind, watch), name=f"watch-{kind}")
@@ -148,8 +163,8 @@ class ClusterLive:
             task.add_done_callback(self._tasks.discard)
 
     async def _follow(self, kind: GroupKind, watch: _Watch) -> None:
-        def replace(rows: list[Live], version: str) -> None:
-            self.index.replace(kind, rows, version)
+        def replace(rows: list[Live], version: str, *, namespace: str) -> None:
+            self.index.replace(kind, rows, version, namespace=namespace)
 
         def event(word: str, obj: dict[str, Any]) -> None:
             if word == "DELETED":
@@ -163,37 +178,43 @@ class ClusterLive:
 
         def state(now: ReflectorState) -> None:
             before = (watch.listed, watch.problem)
-            watch.listed, watch.problem = now.synced, now.failing
-            if now.failing and now.failing != before[1]:
-                self._log.warning("a kind cannot be watched", kind=str(kind), problem=now.failing)
-            watch.told.set()
+            watch.listed, watch.problem = all(r.state.synced for r in watch.reflectors), watch.failing
+            if watch.problem and watch.problem != before[1]:
+                self._log.warning("a kind cannot be watched", kind=str(kind), problem=watch.problem)
+            if watch.listed or watch.problem:
+                watch.told.set()
             if now.failing.startswith("NotFound"):
                 watch.lost.set()
             if before != (watch.listed, watch.problem):
                 self.state_changed()
 
-        reflector = Reflector(
-            self._client,
-            watch.resource,
-            clock=self._clock,
-            on_replace=replace,
-            on_event=event,
-            on_state=state,
-            shrink=self.index.row,
+        namespaces = self._namespaces if self._namespaces and watch.resource.namespaced else ("",)
+        watch.reflectors = tuple(
+            Reflector(
+                self._client,
+                watch.resource,
+                clock=self._clock,
+                on_replace=partial(replace, namespace=namespace),
+                on_event=event,
+                on_state=state,
+                shrink=self.index.row,
+                namespace=namespace,
+            )
+            for namespace in namespaces
         )
-        watch.reflector = reflector
         async with asyncio.TaskGroup() as group:
-            following = group.create_task(reflector.run())
-            while not await self._is_served_no_more(watch, reflector):
+            following = [group.create_task(reflector.run()) for reflector in watch.reflectors]
+            while not await self._is_served_no_more(watch):
                 pass
-            following.cancel()
+            for task in following:
+                task.cancel()
         # Its definition was deleted: it has no objects, and may be served again, or in another version, some day.
         self._watches.pop(kind, None)
         self.index.replace(kind, ())
         self._log.info("a kind is not served any more", kind=str(kind))
         self.state_changed()
 
-    async def _is_served_no_more(self, watch: _Watch, reflector: Reflector) -> bool:
+    async def _is_served_no_more(self, watch: _Watch) -> bool:
         """Discovery confirms that the watched kind is gone; asked only after a watch or list was answered "not found"."""
         await watch.lost.wait()
         try:
@@ -209,6 +230,6 @@ class ClusterLive:
         ):
             return True
         await self._clock.sleep(_RETRY_UNSERVED_S)
-        if not reflector.state.failing.startswith("NotFound"):
+        if not watch.failing.startswith("NotFound"):
             watch.lost.clear()
         return False

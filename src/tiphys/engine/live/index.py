@@ -75,11 +75,7 @@ def row_of(obj: Mapping[str, Any], instance_of: InstanceOf) -> Live:
 
 def _applied(entries: Iterable[Mapping[str, Any]] | None) -> bytes:
     for entry in entries or ():
-        if (
-            entry.get("manager") == FIELD_MANAGER
-            and entry.get("operation") == "Apply"
-            and not entry.get("subresource")
-        ):
+        if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply" and not entry.get("subresource"):
             return orjson.dumps(entry.get("fieldsV1") or {})
     return b""
 
@@ -182,9 +178,12 @@ class LiveIndex:
             del self._gone[next(iter(self._gone))]
         self._changed(key, old, None)
 
-    def replace(self, kind: GroupKind, rows: Iterable[Live], resource_version: str = "") -> None:
-        """A complete list of a kind at a resourceVersion: what it does not hold is gone, unless it was made later."""
-        gone = set(self._by_kind.get(kind, ()))
+    def replace(
+        self, kind: GroupKind, rows: Iterable[Live], resource_version: str = "", *, namespace: str = ""
+    ) -> None:
+        """A complete list of a kind (in one namespace, if one is given) at a resourceVersion: what it does not hold is
+        gone, unless it was made later."""
+        gone = {key for key in self._by_kind.get(kind, ()) if namespace in ("", key.namespace)}
         for row in rows:
             gone.discard(row.key)
             self._gone.pop(row.uid, None)  # a list is the truth at its version; a later deletion will be told again
