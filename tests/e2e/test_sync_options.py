@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
+from datetime import UTC, datetime
 from typing import Any
 
-from tests.e2e.test_waves_and_hooks import annotated, files, live, results, until_ended
+from tests.e2e.test_waves_and_hooks import CRD, annotated, files, job, live, results, until_ended
 from tests.support.environment import Environment, application
 from tests.support.expect import Pending
 from tests.support.gitrepo import GitRepository
@@ -174,3 +176,176 @@ def test_the_role_of_a_binding_may_change(environment: Environment, repo: GitRep
     until_ended(environment, "binding", after=last_start(app))
     assert live(environment, namespace, "rolebinding", "readers")["roleRef"]["name"] == "edit"
     environment.until_app("binding")
+
+
+def approve(environment: Environment, name: str) -> None:
+    """Say that what asks for approval may be deleted from now on."""
+    at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    environment.kubectl(
+        "annotate", "application", name, "-n", "argocd", "--overwrite", f"argocd.argoproj.io/deletion-approved={at}"
+    )
+
+
+def until_message(environment: Environment, name: str, text: str) -> Any:
+    """Until the running operation says so."""
+
+    def look() -> bool | Pending:
+        state = (environment.application(name).get("status") or {}).get("operationState") or {}
+        return text in state.get("message", "") or Pending(state)
+
+    environment.until(look, within_s=30, what=f"{name} to say {text!r}")
+    return environment.application(name)
+
+
+def test_a_prune_that_asks_for_approval_waits_for_it(
+    environment: Environment, repo: GitRepository, namespace: str
+) -> None:
+    """The operation stays Running; an approval from before it began does not count."""
+    careful = annotated(config_map("careful", a="1"), sync_options="Prune=confirm")
+    repo.commit(files(careful=careful, config=config_map("settings", a="1")))
+    environment.apply(application("confirm", repo.url, namespace=namespace))
+    app = environment.until_app("confirm")
+    asks = {r["name"]: r.get("requiresDeletionConfirmation", False) for r in app["status"]["resources"]}
+    assert asks == {"careful": True, "settings": False}
+    approve(environment, "confirm")
+    time.sleep(1.1)  # approvals and starts are told to the second
+
+    repo.commit(files(careful=None))
+    app = until_message(environment, "confirm", "Waiting for pruning confirmation of v1/ConfigMap/careful")
+    assert app["status"]["operationState"]["phase"] == "Running"
+    assert live(environment, namespace, "configmap", "careful") is not None
+
+    time.sleep(1.1)
+    approve(environment, "confirm")
+    until_data(environment, namespace, "careful", None)
+    app = environment.until_app("confirm")
+    assert results(app)["careful"]["status"] == "Pruned"
+
+
+def test_an_object_of_another_application_may_fail_the_sync(
+    environment: Environment, repo: GitRepository, namespace: str
+) -> None:
+    """FailOnSharedResource=true: it is left to its owner."""
+    repo.commit(
+        {**files(config=config_map("settings", a="1")), "apps/other/config.yaml": config_map("settings", a="2")}
+    )
+    environment.apply(application("owner", repo.url, namespace=namespace))
+    environment.until_app("owner")
+    options = "CreateNamespace=true\n      - FailOnSharedResource=true"
+    text = application("taker", repo.url, path="apps/other", namespace=namespace, options=options, finalizer=False)
+    environment.apply(text.replace("limit: 3", "limit: 0"))
+    app = until_ended(environment, "taker", "Failed")
+    message = app["status"]["operationState"]["message"]
+    assert message == "Shared resource found: ConfigMap/settings is part of applications argocd/taker and owner"
+    assert live(environment, namespace, "configmap", "settings")["data"] == {"a": "1"}
+
+
+def test_nothing_is_touched_when_one_manifest_cannot_be_applied(
+    environment: Environment, repo: GitRepository, namespace: str
+) -> None:
+    """Not even a PreSync hook runs; Validate=false lets the object through without the field."""
+    broken = config_map("broken", a="1") + "dat: {}\n"
+    repo.commit(files(config=config_map("settings", a="1"), broken=broken, hook=job("before", hook="PreSync")))
+    environment.apply(application("dry", repo.url, namespace=namespace).replace("limit: 3", "limit: 0"))
+    app = until_ended(environment, "dry", "Failed")
+    assert app["status"]["operationState"]["message"] == "one or more objects failed to apply (dry run)"
+    (row,) = app["status"]["operationState"]["syncResult"]["resources"]
+    assert (row["name"], row["status"]) == ("broken", "SyncFailed")
+    assert row["message"].endswith('strict decoding error: unknown field "dat"')
+    assert live(environment, namespace, "configmap", "settings") is None
+    assert live(environment, namespace, "job", "before") is None
+
+    repo.commit(files(broken=annotated(broken, sync_options="Validate=false"), hook=None))
+    until_data(environment, namespace, "broken", {"a": "1"})
+    environment.until_app("dry")
+
+
+def test_a_kind_may_be_defined_by_a_hook_of_the_same_sync(
+    environment: Environment, repo: GitRepository, namespace: str
+) -> None:
+    """SkipDryRunOnMissingResource=true: the plan does not hold it against the operation that the kind is not there yet."""
+    group = f"{namespace}.example.com"
+    gadget = f"apiVersion: {group}/v1\nkind: Gadget\nmetadata:\n  name: one\nspec:\n  size: 1\n"
+    crd = CRD.format(group=group, scope="Namespaced", kind="Gadget", plural="gadgets")
+    repo.commit(files(gadget=gadget))
+    environment.apply(application("missing", repo.url, namespace=namespace).replace("limit: 3", "limit: 0"))
+    app = until_ended(environment, "missing", "Failed")
+    assert app["status"]["operationState"]["message"].startswith("one or more synchronization tasks are not valid")
+
+    skip = "SkipDryRunOnMissingResource=true"
+    repo.commit(files(gadget=annotated(gadget, sync_options=skip), crd=annotated(crd, hook="PreSync")))
+    app = until_ended(environment, "missing", after=last_start(app))
+    assert environment.kubectl.json("get", f"gadgets.{group}", "one", "-n", namespace) is not None
+
+
+def test_the_namespace_gets_the_metadata_the_application_asks_for(
+    environment: Environment, repo: GitRepository, namespace: str
+) -> None:
+    """When it is made, and when that changes; it is nobody's resource and stays when it is not asked for."""
+    repo.commit(files(config=config_map("settings", a="1")))
+    extra = (
+        "    managedNamespaceMetadata:\n      labels:\n        team: red\n        old: 'yes'\n"
+        "      annotations:\n        note: one\n"
+    )
+    environment.apply(application("ns-meta", repo.url, namespace=namespace, extra=extra))
+    app = environment.until_app("ns-meta")
+    wanted = {"labels": {"team": "red", "old": "yes"}, "annotations": {"note": "one"}}
+    assert app["status"]["operationState"]["syncResult"]["managedNamespaceMetadata"] == wanted
+    assert results(app)[namespace]["message"] == f"namespace/{namespace} serverside-applied"
+    made = environment.kubectl.json("get", "namespace", namespace)
+    assert made["metadata"]["labels"].items() >= wanted["labels"].items()
+    assert made["metadata"]["annotations"]["note"] == "one"
+    assert "argocd.argoproj.io/tracking-id" not in made["metadata"]["annotations"]
+
+    environment.kubectl("label", "namespace", namespace, "theirs=x")
+    change = {"spec": {"syncPolicy": {"managedNamespaceMetadata": {"labels": {"team": "blue", "old": None}}}}}
+    environment.kubectl("patch", "application", "ns-meta", "-n", "argocd", "--type=merge", "-p", json.dumps(change))
+
+    def relabelled() -> bool | Pending:
+        labels = environment.kubectl.json("get", "namespace", namespace)["metadata"]["labels"]
+        return (labels.get("team"), labels.get("old"), labels.get("theirs")) == ("blue", None, "x") or Pending(labels)
+
+    environment.until(relabelled, within_s=30, what="the namespace to be relabelled")
+    environment.until_app("ns-meta")
+
+
+def test_options_that_only_say_when_and_how_objects_go(
+    environment: Environment, repo: GitRepository, namespace: str
+) -> None:
+    """PruneLast comes after every wave, Prune=false stays, orphan leaves children behind."""
+    repo.commit(
+        files(
+            kept=annotated(config_map("kept", a="1"), sync_options="Prune=false"),
+            web=deployment("web", replicas=1),
+            config=config_map("settings", a="1"),
+        )
+    )
+    options = "CreateNamespace=true\n      - PruneLast=true\n      - PrunePropagationPolicy=orphan"
+    environment.apply(application("prunes", repo.url, namespace=namespace, options=options))
+    app = environment.until_app("prunes")
+    late = annotated(config_map("late", a="1"), sync_wave="5")
+    repo.commit(files(kept=None, web=None, late=late))
+    app = until_ended(environment, "prunes", after=last_start(app))
+    rows = app["status"]["operationState"]["syncResult"]["resources"]
+    assert [r["name"] for r in rows] == ["settings", "late", "kept", "web"]
+    assert [(r["status"], r["message"]) for r in rows if r["name"] in ("kept", "web")] == [
+        ("PruneSkipped", "ignored (no prune)"),
+        ("Pruned", "pruned"),
+    ]
+    assert live(environment, namespace, "deployment", "web") is None
+    sets = environment.kubectl.json("get", "replicasets", "-n", namespace)["items"]
+    assert [s["metadata"].get("ownerReferences", []) for s in sets] == [[]]
+    assert live(environment, namespace, "configmap", "kept") is not None
+
+
+def test_only_what_differs_is_applied_and_hooks_run(
+    environment: Environment, repo: GitRepository, namespace: str
+) -> None:
+    """ApplyOutOfSyncOnly=true."""
+    repo.commit(files(one=config_map("one", a="1"), two=config_map("two", a="1"), hook=job("before", hook="PreSync")))
+    options = "CreateNamespace=true\n      - ApplyOutOfSyncOnly=true"
+    environment.apply(application("only", repo.url, namespace=namespace, options=options))
+    app = environment.until_app("only")
+    repo.commit(files(two=config_map("two", a="2")))
+    app = until_ended(environment, "only", after=last_start(app))
+    assert sorted(results(app)) == ["before", "two"]

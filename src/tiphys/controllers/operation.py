@@ -6,12 +6,14 @@ it needs to go on after a crash stands in the Application's operationState befor
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from tiphys.apimachinery.names import GroupKind, ResourceKey
-from tiphys.engine.health.assess import Override, assess, needs_settling
+from tiphys.engine.health.assess import assess, needs_settling
+from tiphys.engine.health.scripts import HealthLookup
 from tiphys.engine.live.index import LiveIndex
 from tiphys.engine.states import (
     Action,
@@ -26,9 +28,10 @@ from tiphys.engine.states import (
 )
 from tiphys.engine.status.summary import resource_results
 from tiphys.engine.sync.apply import Applier, Options, Performed
+from tiphys.engine.sync.dryrun import faults
 from tiphys.engine.sync.fieldowners import KUBECTL
-from tiphys.engine.sync.plan import Wanted, plan
-from tiphys.engine.sync.step import Advance, Observed, advance, terminate
+from tiphys.engine.sync.plan import SKIP_MISSING, Wanted, plan
+from tiphys.engine.sync.step import Advance, Observed, advance, dry_run_failed, terminate
 from tiphys.engine.sync.write import propagation_of
 from tiphys.model.annotations import CSA_MIGRATION_MANAGER
 from tiphys.model.application import Application
@@ -39,6 +42,7 @@ from tiphys.runtime.clock import Clock, format_time
 
 HOOK_GONE_DEADLINE_S = 300.0  # how long a hook waits for its object of an earlier operation to go
 UNREACHABLE_DEADLINE_S = 120.0  # how long an operation waits for a cluster that does not answer
+LOOKED_AT_A_TIME = 16  # manifests, before others on the loop get their turn
 SETTLE_S = 2.0  # how long a health without observedGeneration is not believed after a patch
 
 
@@ -68,6 +72,8 @@ class OperationRun:
     end_message: str = ""  # said instead of "Operation terminated"
     given_up: bool = False  # no other attempt follows, whatever the operation allows
     held_since: dict[TaskId, float] = field(default_factory=dict)
+    checked: bool = False  # its manifests were looked at before the first object was touched
+    managed_namespace: ManagedNamespaceMetadata | None = None  # what the destination's namespace gets
     lost_since: float | None = None  # since when the cluster does not answer, on the monotonic clock
 
     @property
@@ -94,6 +100,7 @@ class OperationRun:
             source=one,
             sources=self.sources if self.multiple else (),
             revisions=(self.revision,) * len(self.sources) if self.multiple else (),
+            managed_namespace_metadata=self.managed_namespace,
         )
         return OperationState(
             operation=operation,
@@ -120,7 +127,7 @@ def options_of(app: Application, operation: Operation, started_at: datetime, ret
     sync = operation.sync
     assert sync is not None
     given = sync.sync_options or app.spec.policy.sync_options
-    managed = app.spec.policy.managed_namespace_metadata or ManagedNamespaceMetadata()
+    managed = app.spec.policy.managed_namespace_metadata
     return Options(
         operation=f"{format_time(started_at)}/{retry_count}",
         sync_options=tuple(given),
@@ -128,8 +135,8 @@ def options_of(app: Application, operation: Operation, started_at: datetime, ret
         dry_run=sync.dry_run,
         propagation=propagation_of(tuple(given)),
         migration_manager=app.annotations.get(CSA_MIGRATION_MANAGER) or KUBECTL,
-        namespace_labels=managed.labels or None,
-        namespace_annotations=managed.annotations or None,
+        namespace_labels=managed.labels if managed is not None else None,
+        namespace_annotations=managed.annotations if managed is not None else None,
     )
 
 
@@ -146,7 +153,9 @@ def make_plan(
     assert sync is not None
     assert run.target is not None
     chosen = frozenset((r.group, r.kind, r.namespace, r.name) for r in sync.resources if not r.exclude)
-    create = "CreateNamespace=true" in run.options.sync_options and bool(namespace) and not namespace_is_live
+    create = "CreateNamespace=true" in run.options.sync_options and bool(namespace)
+    if namespace_is_live and run.options.namespace_labels is None and run.options.namespace_annotations is None:
+        create = False
     if create and ResourceKey("", "Namespace", "", namespace) in run.target.resources:
         create = False
     wanted = Wanted(
@@ -158,6 +167,7 @@ def make_plan(
         resources=chosen or None,
         hooks=not chosen and not sync.is_apply_strategy,
         create_namespace=namespace if create else "",
+        skip_missing_kinds=SKIP_MISSING in run.options.sync_options,
     )
     drifts = [v.drift for v in comparison.verdicts.values()]
     return plan(drifts, run.target.hooks, wanted, kind_problem=kind_problem, denied=run.target.denied)
@@ -172,7 +182,7 @@ class Stepper:
         applier: Applier,
         index: LiveIndex,
         clock: Clock,
-        override: Override | None,
+        override: HealthLookup | None,
         record: Callable[[], Awaitable[None]],
     ) -> None:
         """`record` writes the results so far into the Application. It is awaited before anything is let go of that a
@@ -183,17 +193,25 @@ class Stepper:
         self._override = override
         self._record = record
 
-    async def step(self, run: OperationRun, *, wave_delay_s: float = 0.0) -> Advance:
+    async def step(self, run: OperationRun, *, wave_delay_s: float = 0.0, confirmed: bool = True) -> Advance:
         """Do what can be done now. RUNNING means that the cluster must change before there is more to do.
 
-        Raises ApiError, ClusterUnreachable, DiscoveryError: the same step is then to be tried again.
+        `confirmed` says that somebody approved the prunes that ask for it.
+
+        Raises ApiError, ClusterUnreachable, DiscoveryError, ScriptsUnavailable: the same step is then to be tried again.
         """
         assert run.plan is not None
+        refused = await self._look_at_manifests(run)
         while True:
             if run.terminating:
                 last = terminate(run.plan, run.results)
+            elif refused is not None:
+                last = refused
             else:
-                last = advance(run.plan, run.results, self._observer(run))
+                last = advance(run.plan, run.results, self._observer(run), confirmed=confirmed)
+                if self._override is not None and await self._override.settle():
+                    self._override.require()
+                    continue  # the scripts have answered: look again
             run.results = dict(last.results)
             run.waiting_for = last.waiting_for
             run.message = last.message
@@ -214,6 +232,20 @@ class Stepper:
             await self._record()
             await self._applier.delete_hooks(last.delete_hooks)
         return last
+
+    @staticmethod
+    async def _look_at_manifests(run: OperationRun) -> Advance | None:
+        """The end of an attempt with manifests that nothing could be made from; None when there are none."""
+        if run.checked or run.results or run.terminating or run.plan is None or run.plan.problems:
+            return None
+        found: dict[TaskId, str] = {}
+        for number, (identity, fault) in enumerate(faults(run.plan.tasks, run.options.sync_options)):
+            if fault is not None:
+                found[identity] = fault
+            if number % LOOKED_AT_A_TIME == LOOKED_AT_A_TIME - 1:
+                await asyncio.sleep(0)
+        run.checked = not found
+        return dry_run_failed(run.plan, found) if found else None
 
     @staticmethod
     def _judge_lost(run: OperationRun, done: Performed, now: float) -> None:

@@ -9,7 +9,7 @@ cannot give its value raises StageError; whoever called the spine turns that int
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -183,7 +183,9 @@ def _verdict(
     if reason is not None:
         return ResourceVerdict(Drift(key, DriftKind.UNKNOWN, wanted, live, reason, wanted.wave), None), None
     if live is None:
-        return ResourceVerdict(Drift(key, DriftKind.MISSING, wanted, None, "", wanted.wave), None), None
+        asks = _needs_confirmation(wanted.options, options)
+        drift = Drift(key, DriftKind.MISSING, wanted, None, "", wanted.wave, needs_confirmation=asks)
+        return ResourceVerdict(drift, None), None
     manifest = live.manifest
     health = assess(manifest, override)
     if live.version != wanted.version:
@@ -213,20 +215,32 @@ def _verdict(
                 doubt = Undecided(wanted, live, difference)
             elif decided:
                 kind = DriftKind.SAME
-    return ResourceVerdict(Drift(key, kind, wanted, live, "", wanted.wave), health), doubt
+    asks = _needs_confirmation(wanted.options, options) or _live_needs_confirmation(live)
+    drift = Drift(key, kind, wanted, live, "", wanted.wave, needs_confirmation=asks)
+    return ResourceVerdict(drift, health), doubt
+
+
+def _needs_confirmation(own: Collection[str], app_options: Sequence[str]) -> bool:
+    """Deleting the resource with its Application takes somebody's approval. Source: compat 1.12."""
+    return any(effective_option(own, app_options, option) == "confirm" for option in ("Delete", "Prune"))
+
+
+def _live_needs_confirmation(live: Live) -> bool:
+    # Rare, and the parse is not free: look for the bytes first.
+    return b"=confirm" in live.json and _needs_confirmation(sync_options(annotations_of(live.manifest)), ())
 
 
 def _extra(row: Live, app_options: Sequence[str], override: Override | None) -> ResourceVerdict | None:
     """A tracked live object that Git does not declare; hook objects are not held against the Application.
 
-    What the live object says wins over the Application's options. One that asks for a confirmation is not pruned: there
-    is no way to give it yet.
+    What the live object says wins over the Application's options.
     """
     manifest = row.manifest
     annotations = annotations_of(manifest)
     if is_hook(annotations):
         return None
     own = sync_options(annotations)
+    prune = effective_option(own, app_options, "Prune")
     drift = Drift(
         row.key,
         DriftKind.EXTRA,
@@ -234,7 +248,9 @@ def _extra(row: Live, app_options: Sequence[str], override: Override | None) -> 
         row,
         "",
         sync_wave(annotations),
-        prune_disabled=effective_option(own, app_options, "Prune") in ("false", "confirm"),
+        prune_disabled=prune == "false",
+        prune_confirm=prune == "confirm",
+        needs_confirmation=_needs_confirmation(own, app_options),
         ignore_extraneous="IgnoreExtraneous" in compare_options(annotations),
         prune_last="PruneLast=true" in own,
     )

@@ -12,9 +12,6 @@ from tiphys.model.appproject import AppProject
 
 OPTIONS = frozenset(
     {
-        "Delete=confirm",
-        "FailOnSharedResource=true",
-        "Prune=confirm",
         "RespectIgnoreDifferences=true",
     }
 )
@@ -36,8 +33,6 @@ def unsupported(spec: ApplicationSpec, project: AppProject) -> list[str]:
         found.append("jqPathExpressions in ignoreDifferences are not supported yet")
     if any(rule.managed_fields_managers for rule in spec.ignore_differences):
         found.append("managedFieldsManagers in ignoreDifferences are not supported yet")
-    if project.spec.sync_windows:
-        found.append(f"sync windows, which project {project.name} has, are not supported yet")
     if project.spec.destination_service_accounts:
         found.append(f"destinationServiceAccounts, which project {project.name} has, are not supported yet")
     if project.spec.signature_keys:

@@ -229,7 +229,7 @@ def test_a_kind_the_project_forbids_is_never_pruned() -> None:
         ("", ("Prune=false",), True),
         ("Prune=true", ("Prune=false",), False),
         ("Prune=false", ("Prune=true",), True),
-        ("Prune=confirm", (), True),
+        ("Prune=confirm", (), False),
     ],
 )
 def test_the_live_objects_own_option_decides_whether_it_may_be_pruned(
@@ -243,6 +243,30 @@ def test_the_live_objects_own_option_decides_whether_it_may_be_pruned(
 
     assert [v.drift.prune_disabled for v in found.verdicts.values()] == [disabled]
     assert found.sync is SyncStatus.OUT_OF_SYNC
+
+
+@pytest.mark.parametrize(
+    ("own", "app", "prune", "deletion"),
+    [
+        ("", (), False, False),
+        ("Prune=confirm", (), True, True),
+        ("", ("Prune=confirm",), True, True),
+        ("Prune=true", ("Prune=confirm",), False, False),
+        ("Delete=confirm", (), False, True),
+        ("Delete=false", ("Delete=confirm",), False, False),
+    ],
+)
+def test_what_is_deleted_only_with_approval_says_so(
+    own: str, app: tuple[str, ...], prune: bool, deletion: bool
+) -> None:
+    """Pruning asks for one of them, deleting the Application for either."""
+    world = World()
+    world.put(tracked(annotations={"argocd.argoproj.io/sync-options": own} if own else {}))
+
+    found, _ = world.compare(wants(), options=app)
+
+    (verdict,) = found.verdicts.values()
+    assert (verdict.drift.prune_confirm, verdict.drift.needs_confirmation) == (prune, deletion)
 
 
 def test_an_extraneous_object_that_says_so_leaves_the_application_synced() -> None:

@@ -35,6 +35,7 @@ def resource_statuses(comparison: Comparison) -> tuple[ResourceStatus, ...]:
                 hook=verdict.hook,
                 requires_pruning=drift.requires_prune,
                 sync_wave=drift.wave,
+                requires_deletion_confirmation=drift.needs_confirmation,
             )
         )
     return tuple(sorted(rows, key=lambda row: row.sort_key))

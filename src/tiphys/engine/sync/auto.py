@@ -52,7 +52,7 @@ def decide(
     if automated is None or not spec.policy.is_automated or comparison.sync is not SyncStatus.OUT_OF_SYNC:
         return NOTHING
     drifts = [v.drift for v in comparison.verdicts.values() if v.drift.out_of_sync]
-    if not automated.prune and all(d.requires_prune for d in drifts):
+    if drifts and not automated.prune and all(d.requires_prune for d in drifts):
         return NOTHING
     retry = spec.policy.retry or RetryStrategy(limit=AUTO_SYNC_RETRY_LIMIT)
     sync = SyncOperation(revision=revision, prune=automated.prune, sync_options=spec.policy.sync_options)

@@ -12,8 +12,8 @@ from datetime import datetime
 from tiphys.apimachinery.names import GroupKind, ResourceKey
 from tiphys.apimachinery.yamljson import canonical_json
 from tiphys.engine.states import Action, Drift, DriftKind, Phase, SyncPlan, Target, Task, TaskId
-from tiphys.engine.sync.hooks import DELETION_HOOKS, SYNC_PHASES, hook_name, with_hook_identity
-from tiphys.model.annotations import HookType, annotations_of, hook_delete_policies, hook_types
+from tiphys.engine.sync.hooks import SYNC_PHASES, hook_name, with_hook_identity
+from tiphys.model.annotations import annotations_of, hook_delete_policies, hook_types
 
 KIND_ORDER: Mapping[str, int] = {
     kind: index
@@ -62,6 +62,7 @@ PHASE_ORDER: Mapping[Phase, int] = {Phase.PRE_SYNC: 0, Phase.SYNC: 1, Phase.POST
 
 NAMESPACE = GroupKind("", "Namespace")
 CRD = GroupKind("apiextensions.k8s.io", "CustomResourceDefinition")
+SKIP_MISSING = "SkipDryRunOnMissingResource=true"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,8 @@ class Wanted:
     out_of_sync_only: bool = False
     resources: frozenset[tuple[str, str, str, str]] | None = None  # (group, kind, namespace or "", name); None is all
     hooks: bool = True  # partial syncs and the strategy `apply` run none
-    create_namespace: str = ""  # make this namespace first, when it is neither live nor among the targets
+    create_namespace: str = ""  # make this namespace first, or give it its metadata
+    skip_missing_kinds: bool = False  # a kind that is not served is no fault of the plan: it may come with this sync
 
     def selects(self, key: ResourceKey) -> bool:
         """The resource belongs to the operation. An empty namespace in the request matches any."""
@@ -116,9 +118,7 @@ def plan(
                 tasks.append(task)
     if wanted.hooks:
         for hook in hooks:
-            made, wrong = _hook_tasks(hook, wanted)
-            tasks.extend(made)
-            problems.extend(wrong)
+            tasks.extend(_hook_tasks(hook, wanted))
     if wanted.create_namespace:
         key = ResourceKey("", "Namespace", "", wanted.create_namespace)
         tasks.append(Task(TaskId(key, Phase.PRE_SYNC), Action.CREATE_NAMESPACE, wave=0))
@@ -131,8 +131,10 @@ def plan(
     own_crds = {k for t in tasks if t.target is not None for k in _defined_kinds(t.target)}
     for task in tasks:
         reason = (denied or {}).get(task.id.key)
-        if reason is None and task.target is not None and task.id.key.group_kind not in own_crds:
-            reason = kind_problem(task.id.key.group_kind, task.target.version)
+        if reason is None and task.target is not None:
+            may_lack = wanted.skip_missing_kinds or SKIP_MISSING in task.target.options
+            if not may_lack and task.id.key.group_kind not in own_crds:
+                reason = kind_problem(task.id.key.group_kind, task.target.version)
             if reason is None and not task.id.key.name:
                 reason = f"{task.id.key.kind} has neither metadata.name nor metadata.generateName"
         if reason is not None:
@@ -148,24 +150,21 @@ def _resource_task(drift: Drift, wanted: Wanted) -> Task | None:
             reason = "ignored (no prune)"
         elif not wanted.prune:
             reason = "ignored (requires pruning)"
-        return Task(identity, Action.PRUNE, drift.wave, drift=drift, skip_reason=reason)
+        confirm = drift.prune_confirm and not reason
+        return Task(identity, Action.PRUNE, drift.wave, drift=drift, skip_reason=reason, confirm=confirm)
     if drift.target is None or (wanted.out_of_sync_only and not drift.out_of_sync):
         return None
     return Task(identity, Action.APPLY, drift.wave, target=drift.target, drift=drift)
 
 
-def _hook_tasks(hook: Target, wanted: Wanted) -> tuple[list[Task], list[tuple[TaskId, str]]]:
+def _hook_tasks(hook: Target, wanted: Wanted) -> list[Task]:
+    """One for each phase of a sync; hooks that run when the Application is deleted have none."""
     tasks: list[Task] = []
-    problems: list[tuple[TaskId, str]] = []
     manifest = hook.manifest
     annotations = annotations_of(manifest)
     for kind in hook_types(annotations):
-        if kind is HookType.SKIP:
-            continue
         phase = SYNC_PHASES.get(kind.value)
         if phase is None:
-            if kind in DELETION_HOOKS:
-                problems.append((TaskId(hook.key, Phase.SYNC), f"hooks of type {kind.value} cannot be run yet"))
             continue
         name = hook_name(manifest, wanted.revision, phase, wanted.started_at)
         key = hook.key._replace(name=name)
@@ -179,7 +178,7 @@ def _hook_tasks(hook: Target, wanted: Wanted) -> tuple[list[Task], list[tuple[Ta
                 delete_policies=frozenset(policy.value for policy in hook_delete_policies(annotations)),
             )
         )
-    return tasks, problems
+    return tasks
 
 
 def _mirror_prune_waves(tasks: Sequence[Task]) -> list[Task]:
@@ -193,8 +192,8 @@ def _mirror_prune_waves(tasks: Sequence[Task]) -> list[Task]:
 
 
 def _prune_last(tasks: Sequence[Task], applies: Callable[[Drift], bool]) -> list[Task]:
-    """Prunes that asked for it in a wave after the last one of the Sync phase."""
-    last = max((t.wave for t in tasks if t.id.phase is Phase.SYNC), default=0)
+    """Prunes that asked for it in a wave after the last one of the Sync phase, which counts as 0 at least."""
+    last = max((0, *(t.wave for t in tasks if t.id.phase is Phase.SYNC)))
     return [
         replace(t, wave=last + 1) if t.action is Action.PRUNE and t.drift is not None and applies(t.drift) else t
         for t in tasks

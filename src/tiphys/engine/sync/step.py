@@ -30,6 +30,7 @@ FAILED_TO_APPLY = "one or more objects failed to apply"
 UNSUCCESSFUL = "one or more synchronization tasks completed unsuccessfully"
 SYNC_FAIL_FAILED = "one or more SyncFail hooks failed"
 TERMINATED = "Operation terminated"
+DRY_RUN_FAILED = "one or more objects failed to apply (dry run)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,10 @@ class Advance:
     waiting_for: tuple[TaskId, ...] = ()
 
 
-def advance(plan: SyncPlan, results: Mapping[TaskId, TaskResult], observe: Observe) -> Advance:
-    """The next step of the operation."""
+def advance(
+    plan: SyncPlan, results: Mapping[TaskId, TaskResult], observe: Observe, *, confirmed: bool = True
+) -> Advance:
+    """The next step of the operation. `confirmed` says that somebody approved the prunes that ask for it."""
     results = dict(results)
     if plan.problems:
         return _not_valid(plan, results)
@@ -78,8 +81,29 @@ def advance(plan: SyncPlan, results: Mapping[TaskId, TaskResult], observe: Obser
         return Advance(OperationPhase.SUCCEEDED, message, results, delete_hooks=hooks)
     step = (pending[0].id.phase, pending[0].wave)
     actions = [t for t in pending if (t.id.phase, t.wave) == step]
+    unapproved = [] if confirmed else [t for t in actions if t.confirm]
+    if unapproved:
+        names = tuple(t.id for t in unapproved)
+        return Advance(OperationPhase.RUNNING, _confirmation_message(unapproved), results, waiting_for=names)
     actions.sort(key=lambda t: t.action is not Action.PRUNE)  # stable: prunes first, else plan order
     return Advance(OperationPhase.RUNNING, "one or more tasks are running", results, actions=tuple(actions))
+
+
+def dry_run_failed(plan: SyncPlan, faults: Mapping[TaskId, str]) -> Advance:
+    """The end of an operation of which some manifests cannot be applied; nothing was touched."""
+    tasks = {t.id: t for t in plan.tasks}
+    results = {
+        identity: TaskResult(
+            identity,
+            target.version if (target := tasks[identity].target) is not None else "",
+            ResultCode.SYNC_FAILED,
+            OperationPhase.FAILED,
+            fault,
+            hook=tasks[identity].action is Action.HOOK,
+        )
+        for identity, fault in faults.items()
+    }
+    return Advance(OperationPhase.FAILED, DRY_RUN_FAILED, results)
 
 
 def terminate(plan: SyncPlan, results: Mapping[TaskId, TaskResult]) -> Advance:
@@ -192,6 +216,16 @@ def _waiting_message(waiting: Sequence[Task]) -> str:
     if more <= 0:
         return f"{what} {name}"
     return f"{what} {name} and {more} more {'hooks' if first.action is Action.HOOK else 'resources'}"
+
+
+def _confirmation_message(tasks: Sequence[Task]) -> str:
+    first = tasks[0]
+    live = first.drift.live if first.drift is not None else None
+    key = first.id.key
+    version = live.version if live is not None else "v1"
+    api_version = f"{key.group}/{version}" if key.group else version
+    more = f" and {len(tasks) - 1} more resources" if len(tasks) > 1 else ""
+    return f"Waiting for pruning confirmation of {api_version}/{key.kind}/{key.name}{more}"
 
 
 def _failing(plan: SyncPlan, results: dict[TaskId, TaskResult], failed: Sequence[Task]) -> Advance:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.support.plans import drift, manifest, target, task_id, wanted
 
+from tiphys.apimachinery.names import GroupKind
 from tiphys.engine.states import Action, DriftKind, Phase, SyncPlan
 from tiphys.engine.sync.plan import plan
 
@@ -111,13 +113,14 @@ def test_a_hook_of_two_phases_runs_in_both() -> None:
     assert [t.id.phase for t in plan([], [hook], wanted()).tasks] == [Phase.PRE_SYNC, Phase.POST_SYNC]
 
 
-def test_a_hook_type_that_cannot_be_run_yet_fails_the_plan_by_its_name() -> None:
-    """It is not dropped silently."""
-    hook = target(manifest("Job", "bye", annotations={HOOK: "PostDelete"}))
+def test_hooks_of_the_deletion_are_no_part_of_a_sync() -> None:
+    """They run when the Application is deleted."""
+    hooks = [target(manifest("Job", "bye", annotations={HOOK: kind})) for kind in ("PreDelete", "PostDelete")]
 
-    made = plan([drift(manifest())], [hook], wanted())
+    made = plan([drift(manifest())], hooks, wanted())
 
-    assert [reason for _task, reason in made.problems] == ["hooks of type PostDelete cannot be run yet"]
+    assert shown(made) == [("Sync", 0, "ConfigMap", "a")]
+    assert made.problems == ()
 
 
 def test_a_partial_sync_runs_no_hooks_and_only_what_it_names() -> None:
@@ -173,12 +176,48 @@ def test_what_the_cluster_cannot_take_makes_the_plan_invalid() -> None:
     assert [task.key.kind for task, _reason in made.problems] == ["ConfigMap", "Deployment"]
 
 
+def test_a_kind_that_may_be_missing_is_no_fault_of_the_plan() -> None:
+    """SkipDryRunOnMissingResource: somebody else defines the kind while the sync runs."""
+    alone = drift(manifest("Widget", "w", apiVersion="example.com/v1"))
+    assert alone.target is not None
+    annotated = replace(alone, target=replace(alone.target, options=frozenset({"SkipDryRunOnMissingResource=true"})))
+
+    def missing(kind: GroupKind, _version: str) -> str:
+        return kind.kind
+
+    assert plan([alone], (), wanted(), kind_problem=missing).problems != ()
+    assert plan([annotated], (), wanted(), kind_problem=missing).problems == ()
+    assert plan([alone], (), wanted(skip_missing_kinds=True), kind_problem=missing).problems == ()
+
+
+@pytest.mark.parametrize(("prune", "confirm"), [(True, True), (False, False)])
+def test_a_prune_that_asks_for_approval_is_one_that_would_be_done(prune: bool, confirm: bool) -> None:
+    """Without pruning there is nothing to approve."""
+    made = plan([drift(manifest(), DriftKind.EXTRA, prune_confirm=True)], (), wanted(prune=prune))
+
+    assert [t.confirm for t in made.tasks] == [confirm]
+
+
+def test_prune_last_counts_from_wave_zero() -> None:
+    """Where every other wave is below it."""
+    drifts = [
+        drift(manifest(name="new", annotations={WAVE: "-5"})),
+        drift(manifest(name="old", annotations={WAVE: "-7"}), DriftKind.EXTRA),
+    ]
+
+    made = plan(drifts, (), wanted(prune=True, prune_last=True))
+
+    assert shown(made)[-1] == ("Sync", 1, "ConfigMap", "old")
+
+
 def test_only_what_is_out_of_sync_is_applied_when_asked() -> None:
     """ApplyOutOfSyncOnly=true leaves the rest alone."""
     drifts = [drift(manifest(name="same"), DriftKind.SAME), drift(manifest(name="new"))]
 
     assert len(plan(drifts, (), wanted()).tasks) == 2
-    assert [t.id.key.name for t in plan(drifts, (), wanted(out_of_sync_only=True)).tasks] == ["new"]
+    hook = target(manifest("Job", "check", annotations={HOOK: "PreSync"}))
+    made = plan(drifts, [hook], wanted(out_of_sync_only=True))
+    assert [t.id.key.name for t in made.tasks] == ["check", "new"]
 
 
 def test_create_namespace_is_a_task_of_its_own_before_everything() -> None:

@@ -8,7 +8,7 @@ from tests.support.plans import drift, manifest, result, target, wanted
 
 from tiphys.engine.states import DriftKind, Health, HealthStatus, Phase, SyncPlan, Task, TaskId, TaskResult
 from tiphys.engine.sync.plan import plan
-from tiphys.engine.sync.step import Observed, advance, terminate
+from tiphys.engine.sync.step import Observed, advance, dry_run_failed, terminate
 from tiphys.model.operation import OperationPhase, ResultCode
 
 WAVE = "argocd.argoproj.io/sync-wave"
@@ -238,3 +238,44 @@ def test_termination_deletes_running_hooks_and_fails() -> None:
 
     assert (last.phase, last.message) == (OperationPhase.FAILED, "Operation terminated")
     assert [t.id.key.name for t in last.delete_hooks] == ["before"]
+
+
+def test_a_prune_that_asks_for_approval_holds_back_its_whole_wave() -> None:
+    """What was done in earlier waves stays; with the approval it goes on."""
+    made = plan(
+        [
+            drift(manifest(name="first", annotations={WAVE: "-1"})),
+            drift(manifest(name="old"), DriftKind.EXTRA, prune_confirm=True),
+            drift(manifest(name="older"), DriftKind.EXTRA, prune_confirm=True),
+            drift(manifest(name="new")),
+        ],
+        (),
+        wanted(prune=True),
+    )
+    done = applied(made, "first", phase=OperationPhase.SUCCEEDED)
+
+    first = advance(made, {}, seen(), confirmed=False)  # type: ignore[arg-type]
+    then = advance(made, done, seen(), confirmed=False)  # type: ignore[arg-type]
+    approved = advance(made, done, seen(), confirmed=True)  # type: ignore[arg-type]
+
+    assert [t.id.key.name for t in first.actions] == ["first"]
+    assert (then.phase, then.actions) == (OperationPhase.RUNNING, ())
+    assert then.message == "Waiting for pruning confirmation of v1/ConfigMap/old and 1 more resources"
+    assert {i.key.name for i in then.waiting_for} == {"old", "older"}
+    assert [t.id.key.name for t in approved.actions] == ["old", "older", "new"]
+
+
+def test_manifests_that_cannot_be_read_end_the_operation_before_it_begins() -> None:
+    """Each says what is wrong with it."""
+    made = plan([drift(manifest(name="good")), drift(manifest(name="bad"))], (), wanted())
+    bad = next(t.id for t in made.tasks if t.id.key.name == "bad")
+
+    last = dry_run_failed(made, {bad: "no"})
+
+    assert (last.phase, last.message) == (
+        OperationPhase.FAILED,
+        "one or more objects failed to apply (dry run)",
+    )
+    assert {i.key.name: (r.status, r.message) for i, r in last.results.items()} == {
+        "bad": (ResultCode.SYNC_FAILED, "no")
+    }
