@@ -1,4 +1,4 @@
-"""The child that runs tools: `python -I -m tiphys.engine.render.toolworker [helm=PATH] [kubectl=PATH]`.
+"""The child that runs tools: `python -I -m tiphys.engine.render.toolworker [helm=PATH] [kubectl=PATH] [sdk=no]`.
 
 It says hello, then answers each request on stdin with one reply on stdout, until stdin closes. Each request brings all
 files that the tool may see; they are written below a folder of its own that is empty before. It has no credentials, an
@@ -51,7 +51,7 @@ def main() -> None:
     memory = open_memory()
     "".encode("utf-16")  # loads the codec
     own = Path.cwd()
-    library = library_folder()
+    library = None if programs.pop("sdk", "") == "no" else library_folder()
     allowed = Allowed(
         read=[str(path) for path in (library, sysconfig.get_path("stdlib")) if path],
         write=[str(own), os.devnull],

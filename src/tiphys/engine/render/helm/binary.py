@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tiphys.engine.render.helm.build import HelmRun
-from tiphys.engine.render.tools import ToolError
-
-_SOURCE = re.compile(rb"^# Source: (.*)$", re.MULTILINE)
 
 # (argv, working folder, input) -> output; raises ToolError with what the program said.
 RunProgram = Callable[[Sequence[str], Path], bytes]
@@ -23,7 +19,7 @@ class Binary:
         self._run = run
 
     def __call__(self, run: HelmRun) -> list[tuple[str, bytes]]:
-        """The whole output as one text. Raises ToolError."""
+        """What the program writes, as one text. Raises ToolError."""
         argv = [self._helm, "template", run.release, str(run.chart), "--namespace", run.namespace or "default"]
         if run.kube_version:
             argv += ["--kube-version", run.kube_version]
@@ -46,13 +42,4 @@ class Binary:
             argv.append("--skip-tests")
         if run.skip_schema_validation:
             argv.append("--skip-schema-validation")
-        output = self._run(argv, run.root)
-        return [(_file_of(part), part) for part in output.split(b"\n---\n") if part.strip()] if output else []
-
-
-def _file_of(part: bytes) -> str:
-    match = _SOURCE.search(part)
-    return match.group(1).decode("utf-8", "replace") if match else "helm template"
-
-
-__all__ = ["Binary", "RunProgram", "ToolError"]
+        return [("helm template", self._run(argv, run.root))]
