@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -15,6 +16,12 @@ from tiphys.engine.render.tools import ToolError
 
 DEFAULT_TIMEOUT_S = 80.0
 MESSAGE_LIMIT = 8 * 1024
+_OUT_OF_MEMORY = (
+    "runtime: out of memory",
+    "cannot allocate memory",
+    "runtime: cannot reserve",
+    "failed to create new OS thread",
+)
 
 
 def build(root: Path, request: Mapping[str, object], *, kubectl: str) -> bytes:
@@ -69,8 +76,14 @@ def build(root: Path, request: Mapping[str, object], *, kubectl: str) -> bytes:
 
 
 def clean_message(text: str, root: Path) -> str:
-    """What kubectl said on stderr, without warnings and without the folder's own path."""
+    """What kubectl said on stderr, without warnings, dumps of its runtime and the folder's own path."""
+    if any(sign in text for sign in _OUT_OF_MEMORY):
+        return "Error: it needs more memory than it may have (limit of memory for rendering)"
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("# Warning:")]
+    for number, line in enumerate(lines):
+        if line.startswith(("panic: ", "fatal error: ", "goroutine ")):
+            lines = lines[: number + 1]  # what follows are stacks
+            break
     message = "\n".join(lines)
     for folder in {str(root), os.path.realpath(root)}:
         message = message.replace(f"{folder}/", "").replace(folder, ".")
@@ -79,4 +92,8 @@ def clean_message(text: str, root: Path) -> str:
 
 
 def _ended(code: int) -> str:
-    return f"failed exit status {code}" if code > 0 else f"was killed by signal {-code}"
+    if code > 0:
+        return f"failed exit status {code}"
+    if code == -signal.SIGXCPU:
+        return "was stopped (limit of processor time)"
+    return f"was killed by signal {-code}"
