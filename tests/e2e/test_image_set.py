@@ -40,7 +40,7 @@ def test_an_image_that_is_set_and_pushed_goes_live(
 
     said = _tiphys(repo.tree / "apps/my-app", "set", f"{IMAGE}={IMAGE}:def67890", "--commit", "--push")
 
-    assert f"apps/my-app/kustomization.yaml:8: {IMAGE}:abc12345 -> {IMAGE}:def67890" in said
+    assert f"apps/my-app/kustomization.yaml:7: {IMAGE}:abc12345 -> {IMAGE}:def67890" in said
     until_image(environment, namespace, f"{IMAGE}:def67890")
     text = (repo.tree / "apps/my-app/kustomization.yaml").read_text()
     assert "    newTag: def67890  # CI updates only this part\n" in text
