@@ -7,7 +7,7 @@ import base64
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,12 @@ import pytest_asyncio
 from tests.unit.controllers.conftest import AUTOMATED, NAMESPACES, Bench, cluster, config_map
 
 from tiphys.apimachinery.apierrors import NotFound
+from tiphys.controllers.clusteradmin import ClusterAdmin
 from tiphys.controllers.controlplane import APPLICATIONS, CONFIG_MAPS, PROJECTS, SECRETS
 from tiphys.kube.client import MERGE, KubeClient
+from tiphys.model.cluster import Cluster, secret_name
+from tiphys.runtime.clock import SystemClock
+from tiphys.runtime.secret import Secret
 from tiphys.wiring import Engine
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -350,3 +354,57 @@ async def test_kinds_are_excluded_for_the_clusters_a_setting_names(
         await bench.client.patch(
             CONFIG_MAPS, "argocd-cm", gone_again, "argocd", content_type=MERGE, field_manager="test"
         )
+
+
+def admin(engine: Engine) -> ClusterAdmin:
+    async def probe(cluster: Cluster) -> str:
+        return "1.33"
+
+    return ClusterAdmin(plane=engine.plane, sessions=engine.clusters, probe=probe, clock=SystemClock())
+
+
+async def test_a_secret_somebody_else_made_is_left_when_its_cluster_is_forgotten(
+    bench: Bench, far: Elsewhere, engine: Engine
+) -> None:
+    await known(bench, far)
+    name, book = f"{bench.name}-far", admin(engine)
+
+    def there() -> Cluster | None:
+        return next((one for one in book.clusters() if one.name == name), None)
+
+    found: Cluster = await bench.until(there, "the cluster is known")
+    await book.update(replace(found, labels={"a": "b"}, name=name))
+    await book.delete(replace(found, labels={"a": "b"}))
+    assert there() is None
+    left = await bench.client.get(SECRETS, f"cluster-{name}", "argocd")
+    assert left["metadata"]["labels"] == {"a": "b"}
+    assert "managed-by" not in (left["metadata"].get("annotations") or {})
+
+
+async def test_a_cluster_made_by_the_api_is_deleted_with_its_secret(
+    bench: Bench, far: Elsewhere, engine: Engine
+) -> None:
+    book = admin(engine)
+    await book.create(Cluster(server=far.server, name="made", config=Secret("{}")))
+    found = next(one for one in book.clusters() if one.name == "made")
+    assert book.information(far.server)["connectionState"]["message"] == (
+        "Cluster has no applications and is not being monitored."
+    )
+    await book.delete(found)
+    with pytest.raises(NotFound):
+        await bench.client.get(SECRETS, secret_name(far.server), "argocd")
+
+
+async def test_the_engines_own_cluster_may_have_a_secret_with_another_name(bench: Bench, engine: Engine) -> None:
+    book = admin(engine)
+    home = next(one for one in book.clusters() if one.is_home)
+    await book.update(replace(home, name=f"{bench.name}-home", labels={"env": "here"}))
+    bench.repo.commit({"apps/cm.yaml": config_map("cm")})
+    await bench.create(destination={"name": f"{bench.name}-home", "namespace": bench.namespace}, syncPolicy=AUTOMATED)
+    await bench.until_status(sync="Synced")
+    assert await bench.config_map("cm") == {"a": "1"}
+    assert await engine.clusters("https://kubernetes.default.svc") is engine.clusters.home
+    await book.delete(next(one for one in book.clusters() if one.is_home))
+    app = await bench.until_status(condition=["InvalidSpecError"])
+    assert "there are no clusters with this name" in condition(app, "InvalidSpecError")
+    assert next(one for one in book.clusters() if one.is_home).name == "in-cluster"
