@@ -37,7 +37,7 @@ from tiphys.model.statuses import ConditionType, SyncState
 from tiphys.runtime.clock import Clock
 from tiphys.runtime.log import SILENT, Logger
 from tiphys.runtime.workqueue import After, Done, Result, Retry, WorkQueue
-from tiphys.scripting.service import ScriptsUnavailable
+from tiphys.scripting.service import Scripts, ScriptsUnavailable
 from tiphys.store.ledger import Ledger
 
 
@@ -54,6 +54,7 @@ class ApplicationController:
         reads: Reads,
         ledger: Ledger,
         health: HealthScripts | None = None,
+        scripts: Scripts | None = None,
         clock: Clock,
         fraction: Callable[[], float],
         log: Logger = SILENT,
@@ -83,6 +84,7 @@ class ApplicationController:
             reads=reads,
             interests=self._interests,
             health=health,
+            scripts=scripts,
             log=log,
         )
         self._writer = StatusWriter(
@@ -104,7 +106,7 @@ class ApplicationController:
             windows=project_windows(clock),
             log=log,
         )
-        self._deletion = Deletion(plane=plane, clusters=clusters, clock=clock, log=log)
+        self._deletion = Deletion(plane=plane, clusters=clusters, comparer=self._comparer, clock=clock, log=log)
         plane.application_changed = self.queue.add
         plane.everything_changed = self._everything_changed
 
@@ -241,7 +243,7 @@ class ApplicationController:
         before = known.session
         if app.deletion_timestamp is not None:
             await self._operations.abandon(app, known)
-            wait = await self._deletion.step(key, app, known.instance)
+            wait = await self._deletion.step(key, app, known)
             return After(wait) if wait is not None else Done()
         if not app.spec.project:
             await self._plane.patch_application(key, {"spec": {"project": DEFAULT_PROJECT}})
@@ -261,6 +263,7 @@ class ApplicationController:
         if not await context.session.until_settled(self._clock.monotonic()):
             return Done()  # it is being connected to; how that ends wakes us
         await self._comparer.compare(key, app, known, context)
+        await self._deletion.guard(key, app, known)
         wait = await self._operations.advance(key, app, known, context)
         return self._next(known, wait)
 

@@ -26,16 +26,12 @@ BEFORE_HOOK_CREATION = HookDeletePolicy.BEFORE_HOOK_CREATION.value
 
 SYNC_PHASES: Mapping[str, Phase] = {phase.value: phase for phase in Phase}
 
-# Run by the deletion of an Application, not by a sync.
-DELETION_HOOKS = frozenset({HookType.PRE_DELETE, HookType.POST_DELETE})
-
-
 # Which operation made a hook object. An operation that was interrupted finds its own hooks again by it and does not run
 # them twice; the object of an older one is told apart even when its name is the same.
 OPERATION_MARK = "tiphys.dev/operation"
 
 
-def hook_name(manifest: Mapping[str, Any], revision: str, phase: Phase, started_at: datetime) -> str:
+def hook_name(manifest: Mapping[str, Any], revision: str, phase: Phase | HookType, started_at: datetime) -> str:
     """Name of the hook object: its own, or one made from generateName that a retry finds again."""
     metadata = manifest.get("metadata") or {}
     name = str(metadata.get("name") or "")
@@ -46,8 +42,8 @@ def hook_name(manifest: Mapping[str, Any], revision: str, phase: Phase, started_
     return f"{metadata.get('generateName') or ''}{suffix}"
 
 
-def with_hook_identity(manifest: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The manifest with its final name and the finalizer that keeps its result readable until the operation saw it.
+def with_name(manifest: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The manifest with its final name.
 
     The tracking id gets a generated name too: without it the object would count as a copy that is nobody's.
     """
@@ -60,8 +56,14 @@ def with_hook_identity(manifest: Mapping[str, Any], name: str) -> dict[str, Any]
             TRACKING_ID: build_tracking_id(tracking._replace(name=name)),
         }
     metadata["name"] = name
-    finalizers = list(metadata.get("finalizers") or ())
+    return {**manifest, "metadata": metadata}
+
+
+def with_hook_identity(manifest: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The manifest with its final name and the finalizer that keeps its result readable until the operation saw it."""
+    named = with_name(manifest, name)
+    finalizers = list(named["metadata"].get("finalizers") or ())
     if HOOK_FINALIZER not in finalizers:
         finalizers.append(HOOK_FINALIZER)
-    metadata["finalizers"] = finalizers
-    return {**manifest, "metadata": metadata}
+    named["metadata"]["finalizers"] = finalizers
+    return named
