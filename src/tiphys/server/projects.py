@@ -23,6 +23,7 @@ from tiphys.server.http import Response, bool_member, json_response, member
 from tiphys.server.ports import ProjectWriter
 from tiphys.server.projectrules import check_project, normalized
 from tiphys.server.resources import event_list, live
+from tiphys.server.syncwindows import check_windows
 
 _METADATA = frozenset(("name", "namespace", "labels", "annotations", "finalizers", "ownerReferences"))
 _KIND_LISTS = (
@@ -86,6 +87,7 @@ async def create_project(context: Context) -> Response:
     context.enforce("projects", "create", asked.name)
     asked = normalized(asked)
     check_project(asked)
+    check_windows(asked, context)
     writer = writer_of(context)
     metadata = {name: value for name, value in asked.metadata.items() if name in _METADATA}
     try:
@@ -108,6 +110,7 @@ async def update_project(context: Context) -> Response:
     if asked.name != name:
         raise invalid_argument("the project in the body is not the one in the path")
     check_project(asked)
+    check_windows(asked, context)
     writer = writer_of(context)
     current = await writer.get(name)
     old = parse_appproject(current)

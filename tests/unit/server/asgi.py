@@ -361,9 +361,12 @@ async def call(
         sent.setdefault("authorization", f"Bearer {w.token(user)}")
     data = b"" if body is None else body if isinstance(body, bytes) else orjson.dumps(body)
     messages: list[dict[str, Any]] = []
+    unread = [{"type": "http.request", "body": data}]
 
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": data}
+        if not unread:
+            await asyncio.Event().wait()  # the client stays
+        return unread.pop()
 
     async def send(message: dict[str, Any]) -> None:
         messages.append(message)
