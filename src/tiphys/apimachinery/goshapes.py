@@ -120,6 +120,12 @@ class Shapes:
             name = self._kinds[f"meta.k8s.io/v1/{gvk.kind}"]
         return name
 
+    def value_decoder(self, name: str) -> Decode | None:
+        """The function for a type by its full name, `api.core.v1.PodSpec`; None when there is no such type."""
+        if name not in self._types and name not in self._alias and name not in _SPECIAL:
+            return None
+        return self._resolve(name, "")[0]
+
     def _struct(self, name: str) -> Decode:
         made = self._structs.get(name)
         if made is not None:

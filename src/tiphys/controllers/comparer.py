@@ -26,6 +26,7 @@ from tiphys.model.statuses import ConditionType
 from tiphys.policy.project import ProjectScope
 from tiphys.policy.spec import DestinationError, missing_project, resolve_destination, spec_problems
 from tiphys.runtime.log import SILENT, Logger
+from tiphys.scripting.service import Scripts
 
 # (snapshot, source, what else it may depend on, name of the Application for the log) -> Rendered
 RenderSource = Callable[[Any, ApplicationSource, RenderContext, str], Awaitable[Any]]
@@ -47,6 +48,7 @@ class Comparer:
         reads: Reads,
         interests: Interests,
         health: HealthScripts | None = None,
+        scripts: Scripts | None = None,
         log: Logger = SILENT,
     ) -> None:
         self._plane = plane
@@ -57,6 +59,7 @@ class Comparer:
         self._capabilities = Capabilities()
         self._interests = interests
         self._health = health
+        self._scripts = scripts
         self._log = log
 
     async def context(self, app: Application, known: Known) -> Context:
@@ -89,6 +92,7 @@ class Comparer:
             destination=destination,
             scope=scope,
             override=self.health_lookup(),
+            scripts=self._scripts,
         )
 
     def health_lookup(self) -> HealthLookup | None:

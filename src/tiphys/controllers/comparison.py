@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tiphys.apimachinery.apierrors import ApiError
-from tiphys.apimachinery.names import GroupKind, ResourceKey
+from tiphys.apimachinery.names import GroupKind, ResourceKey, gvk_of
 from tiphys.apimachinery.yamljson import canonical_json, digest
 from tiphys.controllers.clusters import ClusterSession
-from tiphys.engine.diff.compare import same_content
+from tiphys.controllers.ignoring import Ignoring
+from tiphys.engine.diff.compare import Difference, counted, same_content
+from tiphys.engine.diff.ignored import IgnoreRules
 from tiphys.engine.health.scripts import HealthLookup, script_failures
 from tiphys.engine.reconcile import Fetch, Memory, Render, Undecided, compare_with_live, desired
 from tiphys.engine.states import Comparison, HealthStatus, StageError, SyncStatus, Target, TargetState
@@ -25,9 +27,9 @@ from tiphys.model.codec import encode
 from tiphys.model.destination import ApplicationDestination
 from tiphys.model.source import ApplicationSource
 from tiphys.model.statuses import ConditionType
-from tiphys.policy.glob import glob_match
 from tiphys.policy.kinds import is_excluded
 from tiphys.policy.project import NO_SCOPE, ProjectScope, permits_kind, permits_namespace
+from tiphys.scripting.service import Scripts
 from tiphys.settings.values import Settings
 
 
@@ -56,6 +58,21 @@ class Context:
     destination: ApplicationDestination  # server and name filled in
     scope: ProjectScope = NO_SCOPE
     override: HealthLookup | None = None
+    scripts: Scripts | None = None
+
+    def ignore_rules(self) -> IgnoreRules:
+        """Which differences do not count."""
+        settings = self.settings
+        return IgnoreRules(
+            self.app.spec.ignore_differences,
+            settings.overrides,
+            status_field=settings.ignore_status_field,
+            aggregated_roles=settings.ignore_aggregated_roles,
+        )
+
+    def ignoring(self) -> Ignoring:
+        """Who is asked about them."""
+        return Ignoring(self.session, self.scripts)
 
 
 def spec_hash(spec: ApplicationSpec) -> str:
@@ -153,8 +170,10 @@ async def compare_target(context: Context, state: Compared, target: TargetState)
         kinds.add(CRD)  # somebody may define them
     unknown = await session.live.require(kinds)
     permit = Permissions(context.project, context.destination, context.scope)
-    ignored = ignored_fields(context)
-    rules = (app.spec.ignore_differences, app.spec.policy.sync_options, context.settings.overrides)
+    ignored, settings = context.ignore_rules(), context.settings
+    await context.ignoring().require_readable(ignored)
+    compared = (settings.overrides, settings.ignore_status_field, settings.ignore_aggregated_roles)
+    rules = (app.spec.ignore_differences, app.spec.policy.sync_options, *compared)
     for _round in range(4):  # read in another version, ask for a dry-run and for health, then all is known
         comparison, undecided = compare_with_live(
             target,
@@ -163,7 +182,7 @@ async def compare_target(context: Context, state: Compared, target: TargetState)
             memory=state.memory,
             unknown=unknown,
             permit=permit,
-            ignored=ignored,
+            ignored=ignored.of,
             override=context.override,
             exempt=frozenset({ResourceKey("", "Namespace", "", context.destination.namespace)}),
             options=app.spec.policy.sync_options,
@@ -224,6 +243,11 @@ async def _decide(context: Context, memory: Memory, doubt: Undecided) -> None:
             await _read_in_version(context, memory, target, resource)
         return
     at = (target.digest, live.uid, live.resource_version)
+    if doubt.ask_rules:
+        memory.covered[at] = await _is_covered(context, doubt, difference)
+        if len(memory.covered) > 4096:
+            memory.covered.pop(next(iter(memory.covered)))
+        return
     body: Mapping[str, Any] | bytes | None = target.json if difference.server_side else difference.patch
     if resource is None or body is None:
         memory.noise[at] = False
@@ -241,11 +265,32 @@ async def _decide(context: Context, memory: Memory, doubt: Undecided) -> None:
             field_manager=FIELD_MANAGER,
             dry_run=True,
         )
-        memory.noise[at] = same_content(answer, seen.manifest)
+        memory.noise[at] = await _is_same(context, doubt, answer, seen.manifest)
     except (ApiError, ClusterUnreachable):
         memory.noise[at] = False  # an apply will say what is wrong, in the server's own words
     if len(memory.noise) > 4096:
         memory.noise.pop(next(iter(memory.noise)))
+
+
+async def _is_covered(context: Context, doubt: Undecided, difference: Difference) -> bool:
+    """Whether the whole difference is one that does not count."""
+    if difference.predicted is None or difference.seen is None or difference.abandoned:
+        return False
+    try:
+        return await context.ignoring().covers(doubt.ignored, doubt.target, difference.predicted, difference.seen)
+    except (ApiError, ClusterUnreachable):
+        return False  # it may be gone by now; the next look says more
+
+
+async def _is_same(context: Context, doubt: Undecided, answer: Mapping[str, Any], seen: Mapping[str, Any]) -> bool:
+    """Whether the server's answer is what is there, apart from what does not count."""
+    if same_content(answer, seen, doubt.ignored):
+        return True
+    if not doubt.ignored.must_ask:
+        return False
+    gvk = gvk_of(answer)
+    left, right = counted(answer, gvk, doubt.ignored), counted(seen, gvk, doubt.ignored)
+    return await context.ignoring().covers(doubt.ignored, doubt.target, left, right)
 
 
 async def _read_in_version(context: Context, memory: Memory, target: Target, resource: ApiResource) -> None:
@@ -255,32 +300,6 @@ async def _read_in_version(context: Context, memory: Memory, target: Target, res
     except (ApiError, ClusterUnreachable):
         return
     memory.translated[target.key] = context.session.index.row(answer)
-
-
-def ignored_fields(context: Context) -> Callable[[ResourceKey], Sequence[str]]:
-    """JSON pointers that do not count, by resource: those of the Application and those of `argocd-cm`."""
-    rules = context.app.spec.ignore_differences
-    overrides = context.settings.overrides
-    if not rules and not overrides:
-        return lambda _key: ()
-
-    def pointers(key: ResourceKey) -> Sequence[str]:
-        found: list[str] = []
-        for rule in rules:
-            if (
-                glob_match(rule.group, key.group)
-                and glob_match(rule.kind, key.kind)
-                and rule.name in ("", key.name)
-                and rule.namespace in ("", key.namespace)
-            ):
-                found.extend(rule.json_pointers)
-        for name in ("all", f"{key.group}/{key.kind}" if key.group else key.kind):
-            override = overrides.get(name)
-            if override is not None:
-                found.extend(override.ignore_differences.json_pointers)
-        return found
-
-    return pointers
 
 
 def kind_problem(session: ClusterSession) -> Callable[[GroupKind, str], str | None]:

@@ -18,6 +18,7 @@ from tiphys.controllers.comparer import Comparer
 from tiphys.controllers.comparison import Context, kind_problem
 from tiphys.controllers.controlplane import Key
 from tiphys.controllers.holds import Holds
+from tiphys.controllers.ignoring import wants_respect
 from tiphys.controllers.known import Known, name_of
 from tiphys.controllers.operation import OperationRun, Stepper, make_plan, options_of, retry_message
 from tiphys.controllers.records import DELETED, Records
@@ -376,6 +377,8 @@ class Operations:
                     namespace_is_live=session.namespace_is_live(namespace),
                     kind_problem=kind_problem(session),
                 )
+                if wants_respect(run.options.sync_options):
+                    run.plan = await context.ignoring().respected_plan(run.plan, context.ignore_rules())
         except StageError as error:
             run.phase, run.message = OperationPhase.ERROR, f"{error.reason}: {error.message}"
             return False

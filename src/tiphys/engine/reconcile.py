@@ -10,11 +10,12 @@ cannot give its value raises StageError; whoever called the spine turns that int
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tiphys.apimachinery.names import GroupKind, ResourceKey
 from tiphys.engine.diff.compare import Difference, compare, with_last_applied
+from tiphys.engine.diff.ignored import NOTHING, Ignored
 from tiphys.engine.diff.serverside import compare_applied
 from tiphys.engine.health.aggregate import Part, aggregate
 from tiphys.engine.health.assess import Override, assess
@@ -47,7 +48,7 @@ from tiphys.model.statuses import ConditionType
 
 Fetch = Callable[[ApplicationSource], Awaitable[Snapshot]]
 Render = Callable[[Snapshot, ApplicationSource], Awaitable[Rendered]]
-Pointers = Callable[[ResourceKey], Sequence[str]]  # ignoreDifferences of one resource, as JSON pointers
+IgnoredOf = Callable[[ResourceKey], Ignored]  # what does not count for one resource
 
 
 async def desired(
@@ -75,13 +76,15 @@ class Memory:
 
     A verdict stands while neither the target's digest nor the live resourceVersion moved, nor the `rules` it was made with.
     `noise` holds the (target digest, uid, resourceVersion) for which the API server itself said that an apply changes
-    nothing. `settled` holds the (target digest, uid) of objects that were seen to be just what Git declares: the server
-    keeps those as they are, so the next difference is somebody's change and no default, and need not be asked about.
-    `translated` holds live objects in the version that Git writes, when another one is watched.
+    nothing, `covered` those whose difference is, or is not, one that the rules do not count. `settled` holds the (target
+    digest, uid) of objects that were seen to be just what Git declares: the server keeps those as they are, so the next
+    difference is somebody's change and no default, and need not be asked about. `translated` holds live objects in the
+    version that Git writes, when another one is watched.
     """
 
     verdicts: dict[ResourceKey, tuple[str, str, ResourceVerdict]] = field(default_factory=dict)
     noise: dict[tuple[str, str, str], bool] = field(default_factory=dict)
+    covered: dict[tuple[str, str, str], bool] = field(default_factory=dict)
     settled: dict[ResourceKey, tuple[str, str]] = field(default_factory=dict)
     translated: dict[ResourceKey, Live] = field(default_factory=dict)
     rules: object = None
@@ -92,12 +95,15 @@ class Undecided:
     """A difference only the API server can judge.
 
     With a `difference` it may be the server's own defaulting: a dry-run of the apply decides. Without one the live object
-    is known in another version than the target's: it is to be read in that version into `Memory.translated`.
+    is known in another version than the target's: it is to be read in that version into `Memory.translated`. With
+    `ask_rules` the question is first whether the difference is one that `ignored` does not count, for `Memory.covered`.
     """
 
     target: Target
     live: Live
     difference: Difference | None
+    ignored: Ignored = NOTHING
+    ask_rules: bool = False
 
 
 def compare_with_live(
@@ -108,7 +114,7 @@ def compare_with_live(
     memory: Memory,
     unknown: Mapping[GroupKind, str],
     permit: Permit,
-    ignored: Pointers = lambda _key: (),
+    ignored: IgnoredOf = lambda _key: NOTHING,
     override: Override | None = None,
     exempt: frozenset[ResourceKey] = frozenset(),
     options: Sequence[str] = (),
@@ -123,6 +129,7 @@ def compare_with_live(
     """
     if memory.rules != rules:
         memory.verdicts, memory.settled, memory.rules = {}, {}, rules
+        memory.noise, memory.covered = {}, {}
     verdicts: dict[ResourceKey, ResourceVerdict] = {}
     undecided: list[Undecided] = []
     conditions = list(target.conditions)
@@ -174,7 +181,7 @@ def _verdict(
     target: TargetState,
     memory: Memory,
     unknown: Mapping[GroupKind, str],
-    ignored: Pointers,
+    ignored: IgnoredOf,
     override: Override | None,
     options: Sequence[str],
 ) -> tuple[ResourceVerdict, Undecided | None]:
@@ -198,10 +205,19 @@ def _verdict(
             drift = Drift(key, DriftKind.MODIFIED, wanted, live, "", wanted.wave)
             return ResourceVerdict(drift, health), Undecided(wanted, live, None)
         manifest = read.manifest
+    rule = ignored(key)
     if effective_option(wanted.options, options, "ServerSideApply") == "true":
-        difference = compare_applied(wanted.manifest, manifest, live.applied, ignored=ignored(key))
+        difference = compare_applied(wanted.manifest, manifest, live.applied, ignored=rule)
     else:
-        difference = compare(wanted.manifest, manifest, ignored=ignored(key))
+        difference = compare(wanted.manifest, manifest, ignored=rule)
+    at = (wanted.digest, live.uid, live.resource_version)
+    if difference.modified and rule.must_ask:
+        covered = memory.covered.get(at)
+        if covered is None:
+            drift = Drift(key, DriftKind.MODIFIED, wanted, live, "", wanted.wave)
+            return ResourceVerdict(drift, health), Undecided(wanted, live, difference, rule, ask_rules=True)
+        if covered:
+            difference = replace(difference, modified=False)
     kind, doubt = DriftKind.SAME, None
     if not difference.modified:
         memory.settled[key] = (wanted.digest, live.uid)
@@ -210,9 +226,9 @@ def _verdict(
         # Believed once: should an apply not bring it back, the server is asked.
         settled = memory.settled.pop(key, None) == (wanted.digest, live.uid)
         if difference.declared and not settled:
-            decided = memory.noise.get((wanted.digest, live.uid, live.resource_version))
+            decided = memory.noise.get(at)
             if decided is None:
-                doubt = Undecided(wanted, live, difference)
+                doubt = Undecided(wanted, live, difference, rule)
             elif decided:
                 kind = DriftKind.SAME
     asks = _needs_confirmation(wanted.options, options) or _live_needs_confirmation(live)

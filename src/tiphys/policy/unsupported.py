@@ -5,34 +5,17 @@ Every entry goes when the feature comes; `docs/status.md` is the same list in pr
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from tiphys.model.application import ApplicationSpec
 from tiphys.model.appproject import AppProject
-
-OPTIONS = frozenset(
-    {
-        "RespectIgnoreDifferences=true",
-    }
-)
-
-
-def unsupported_options(options: Collection[str]) -> list[str]:
-    """One sentence per sync option that would be ignored otherwise."""
-    return [f"sync option {option} is not supported yet" for option in sorted(OPTIONS.intersection(options))]
 
 
 def unsupported(spec: ApplicationSpec, project: AppProject) -> list[str]:
     """One sentence per thing that is asked for and cannot be done yet."""
-    found = unsupported_options(spec.policy.sync_options)
+    found: list[str] = []
     if len(spec.sources) > 1:
         found.append("several sources are not supported yet")
     if spec.source_hydrator is not None:
         found.append("sourceHydrator is not supported yet")
-    if any(rule.jq_path_expressions for rule in spec.ignore_differences):
-        found.append("jqPathExpressions in ignoreDifferences are not supported yet")
-    if any(rule.managed_fields_managers for rule in spec.ignore_differences):
-        found.append("managedFieldsManagers in ignoreDifferences are not supported yet")
     if project.spec.destination_service_accounts:
         found.append(f"destinationServiceAccounts, which project {project.name} has, are not supported yet")
     if project.spec.signature_keys:

@@ -24,6 +24,7 @@ from tiphys.scripting.protocol import (
 )
 
 _SLACK_S = 10.0
+_KEPT_PROBLEMS = 1000
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
@@ -48,6 +49,7 @@ class Scripts:
     def __init__(self, workers: Workers, *, log: Logger = SILENT) -> None:
         self._workers = workers
         self._log = log
+        self._problems: dict[str, str] = {}  # jq expression -> why it cannot be read
 
     async def health(self, questions: Sequence[HealthQuestion]) -> list[HealthAnswer]:
         """What Lua scripts say, in the order of the questions."""
@@ -71,9 +73,14 @@ class Scripts:
 
     async def problems(self, expressions: Sequence[str]) -> list[str]:
         """Why jq expressions cannot be read, empty for those that can, in their order."""
-        return await self._all(
-            expressions, encode_check, str, lambda _expression, problem: problem, lambda expression: len(expression)
-        )
+        unknown = [expression for expression in dict.fromkeys(expressions) if expression not in self._problems]
+        if unknown:
+            if len(self._problems) > _KEPT_PROBLEMS:
+                self._problems.clear()
+                unknown = list(dict.fromkeys(expressions))
+            found = await self._all(unknown, encode_check, str, lambda _expression, problem: problem, len)
+            self._problems.update(zip(unknown, found, strict=True))
+        return [self._problems[expression] for expression in expressions]
 
     async def _all(
         self,

@@ -91,6 +91,7 @@ def build_engine(
         reads=rendering.reads,
         ledger=ledger,
         health=scripting.health,
+        scripts=scripting.scripts,
         clock=clock,
         fraction=random.random,
         log=log.bind(part="applications"),

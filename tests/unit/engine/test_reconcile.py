@@ -11,6 +11,7 @@ from tests.support.plans import manifest, target
 
 from tiphys.apimachinery.names import GroupKind, ResourceKey
 from tiphys.engine.diff.compare import with_last_applied
+from tiphys.engine.diff.ignored import Ignored
 from tiphys.engine.live.index import LiveIndex
 from tiphys.engine.reconcile import Memory, ThreeWayPatcher, Undecided, compare_with_live
 from tiphys.engine.states import Comparison, DriftKind, HealthStatus, SyncStatus, TargetState
@@ -168,8 +169,8 @@ def test_verdicts_are_forgotten_when_the_rules_change() -> None:
     world.put({**wanted, "data": {"a": "2"}})
     state = wants(wanted)
 
-    def ignore(_key: ResourceKey) -> tuple[str, ...]:
-        return ("/data/a",)
+    def ignore(_key: ResourceKey) -> Ignored:
+        return Ignored(("/data/a",))
 
     assert kinds(world.compare(state, rules=0)[0]) == {"a": DriftKind.MODIFIED}
     assert kinds(world.compare(state, rules=1, ignored=ignore)[0]) == {"a": DriftKind.SAME}

@@ -8,7 +8,7 @@ import pytest
 
 from tiphys.model.application import ApplicationSpec, parse_application
 from tiphys.model.appproject import parse_appproject
-from tiphys.policy.unsupported import unsupported, unsupported_options
+from tiphys.policy.unsupported import unsupported
 
 
 def spec(**fields: Any) -> ApplicationSpec:
@@ -24,9 +24,8 @@ def project(**fields: Any) -> Any:
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({"syncPolicy": {"syncOptions": ["ServerSideApply=true"]}}, "sync option ServerSideApply=true"),
         ({"sources": [{"repoURL": "a"}, {"repoURL": "b"}]}, "several sources"),
-        ({"ignoreDifferences": [{"kind": "X", "jqPathExpressions": [".a"]}]}, "jqPathExpressions in ignoreDifferences"),
+        ({"sourceHydrator": {"drySource": {}}}, "sourceHydrator"),
     ],
 )
 def test_an_application_that_asks_for_more_is_told(fields: dict[str, Any], expected: str) -> None:
@@ -39,12 +38,15 @@ def test_an_application_that_asks_for_more_is_told(fields: dict[str, Any], expec
 
 
 def test_a_project_that_restricts_in_ways_we_cannot_keep_stops_its_applications() -> None:
-    """A sync window that is not kept would be a deployment at the wrong time."""
+    """A commit that nobody signed must not be deployed."""
+    signed = project(signatureKeys=[{"keyID": "4AEE18F83AFDEB23"}])
+
+    assert unsupported(spec(), signed) == ["signatureKeys, which project p has, are not supported yet"]
+
+
+def test_what_works_is_not_mentioned() -> None:
+    """Only what would be ignored."""
+    rules = [{"kind": "X", "jqPathExpressions": [".a"], "managedFieldsManagers": ["b"]}]
     windows = project(syncWindows=[{"kind": "deny", "schedule": "* * * * *", "duration": "1h", "applications": ["*"]}])
 
-    assert unsupported(spec(), windows) == ["sync windows, which project p has, are not supported yet"]
-
-
-def test_options_that_work_are_not_mentioned() -> None:
-    """Only what would be ignored."""
-    assert unsupported_options(["CreateNamespace=true", "Prune=false", "PruneLast=true"]) == []
+    assert unsupported(spec(ignoreDifferences=rules), windows) == []

@@ -12,7 +12,7 @@ somebody set on the cluster is drift to everybody but the comparison of two trim
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ import orjson
 from tiphys.apimachinery import goshapes, mergepatch, strategicmerge
 from tiphys.apimachinery.names import GroupVersionKind, gvk_of
 from tiphys.apimachinery.patchmeta import builtin
+from tiphys.engine.diff.ignored import NOTHING, Ignored, without_pointers
+from tiphys.engine.diff.knowntypes import with_known_types
 from tiphys.model.annotations import LAST_APPLIED
 
 Object = Mapping[str, Any]
@@ -38,9 +40,11 @@ class Difference:
     modified: bool
     patch: dict[str, Any] | None
     strategic: bool  # the patch is a strategic merge patch; otherwise a JSON merge patch
-    predicted: dict[str, Any] | None = None
+    predicted: dict[str, Any] | None = None  # after the apply; what does not count is left out
+    seen: dict[str, Any] | None = None  # as it is, in the same form
     declared: bool = False  # nothing else was applied since: live itself was changed, or the server defaults
     recorded: bool = False  # the live object says that exactly this manifest was applied last
+    abandoned: bool = False  # a server-side apply would take away fields that the manifest does not name any more
     server_side: bool = False  # it is about a server-side apply, which sends the manifest and no patch
 
 
@@ -71,8 +75,8 @@ def with_last_applied(manifest: Object) -> dict[str, Any]:
     return {**manifest, "metadata": metadata}
 
 
-def compare(target: Object, live: Object, *, ignored: Sequence[str] = ()) -> Difference:
-    """How `live` differs from `target`. `ignored` are JSON pointers whose difference does not count."""
+def compare(target: Object, live: Object, *, ignored: Ignored = NOTHING) -> Difference:
+    """How `live` differs from `target`; what is ignored does not count, as far as it can be told without asking."""
     gvk = gvk_of(target)
     schema = builtin().schema(gvk)
     annotated = with_last_applied(target)
@@ -90,12 +94,24 @@ def compare(target: Object, live: Object, *, ignored: Sequence[str] = ()) -> Dif
         predicted = strategicmerge.apply(live, patch, schema)
     else:
         predicted = mergepatch.apply(live, patch)
-    left, right = canonical(predicted, gvk), canonical(live, gvk)
-    for pointer in ignored:
-        left, right = without_pointer(left, pointer), without_pointer(right, pointer)
+    left, right = counted(predicted, gvk, ignored), counted(live, gvk, ignored)
     return Difference(
-        left != right, patch, schema is not None, predicted=left, declared=recorded or not before, recorded=recorded
+        left != right,
+        patch,
+        schema is not None,
+        predicted=left,
+        seen=right,
+        declared=recorded or not before,
+        recorded=recorded,
     )
+
+
+def counted(obj: Object, gvk: GroupVersionKind, ignored: Ignored) -> dict[str, Any]:
+    """The part of an object whose difference counts, as far as that can be told without asking."""
+    found = canonical(obj, gvk, ignored)
+    if ignored.aggregated_roles and gvk == _CLUSTER_ROLE and found.get("aggregationRule"):
+        found.pop("rules", None)
+    return without_pointers(found, ignored.pointers)
 
 
 def declared_content(manifest: Object, gvk: GroupVersionKind) -> dict[str, Any]:
@@ -129,10 +145,10 @@ def _without_string_data(secret: Object) -> dict[str, Any]:
     return found
 
 
-def same_content(left: Object, right: Object) -> bool:
-    """Two answers of the server describe the same object, apart from what every write changes."""
+def same_content(left: Object, right: Object, ignored: Ignored = NOTHING) -> bool:
+    """Two answers of the server describe the same object, apart from what every write changes and what is ignored."""
     gvk = gvk_of(left)
-    return canonical(left, gvk) == canonical(right, gvk)
+    return counted(left, gvk, ignored) == counted(right, gvk, ignored)
 
 
 def _last_applied(live: Object) -> dict[str, Any]:
@@ -153,16 +169,20 @@ def _annotation(obj: Object) -> str:
     return text if isinstance(text, str) else ""
 
 
-def canonical(obj: Object, gvk: GroupVersionKind) -> dict[str, Any]:
-    """The object as the server would write it, without the fields it alone sets, status and the last-applied annotation."""
+def canonical(obj: Object, gvk: GroupVersionKind, ignored: Ignored = NOTHING) -> dict[str, Any]:
+    """The object as the server would write it, without the fields it alone sets and the last-applied annotation.
+
+    The status is left out too, unless the instance wants it compared.
+    """
     if goshapes.known(gvk):
         try:
             found = dict(goshapes.decode(obj, gvk).obj)
         except goshapes.DecodeError:
             found = dict(obj)  # the apply will be refused with the server's own words
     else:
-        found = dict(obj)
-    found.pop("status", None)
+        found = with_known_types(dict(obj), ignored.known_types)
+    if ignored.status:
+        found.pop("status", None)
     metadata = {
         k: v for k, v in (found.get("metadata") or {}).items() if k not in _SERVER_FIELDS and v not in (None, {}, [])
     }
@@ -172,28 +192,3 @@ def canonical(obj: Object, gvk: GroupVersionKind) -> dict[str, Any]:
         metadata["annotations"] = annotations
     found["metadata"] = metadata
     return found
-
-
-def without_pointer(obj: dict[str, Any], pointer: str) -> dict[str, Any]:
-    """A copy of `obj` without the value at an RFC 6901 pointer; `obj` itself when there is none."""
-    parts = [p.replace("~1", "/").replace("~0", "~") for p in pointer.split("/")[1:]]
-    return _without(obj, parts) if parts else obj
-
-
-def _without(value: Any, parts: Sequence[str]) -> Any:
-    head, rest = parts[0], parts[1:]
-    if isinstance(value, dict) and head in value:
-        copy = dict(value)
-        if rest:
-            copy[head] = _without(value[head], rest)
-        else:
-            del copy[head]
-        return copy
-    if isinstance(value, list) and head.isdigit() and int(head) < len(value):
-        items = list(value)
-        if rest:
-            items[int(head)] = _without(items[int(head)], rest)
-        else:
-            del items[int(head)]
-        return items
-    return value

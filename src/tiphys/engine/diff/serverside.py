@@ -10,7 +10,7 @@ Source: compat 2.4 "Server-side apply", 3.2 step 6.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -20,17 +20,18 @@ from tiphys.apimachinery import fieldset, structuredmerge
 from tiphys.apimachinery.mergeschema import Atom, MergeSchemas
 from tiphys.apimachinery.names import GroupVersionKind, gvk_of
 from tiphys.apimachinery.structuredmerge import MergeError
-from tiphys.engine.diff.compare import Difference, Object, canonical, declared_content, without_pointer
+from tiphys.engine.diff.compare import Difference, Object, counted, declared_content
+from tiphys.engine.diff.ignored import NOTHING, Ignored
 
 # They name the object; an apply states them without owning them.
 _IDENTITY: dict[str, Any] = {"f:apiVersion": {}, "f:kind": {}, "f:metadata": {"f:name": {}, "f:namespace": {}}}
 
 
-def compare_applied(target: Object, live: Object, applied: bytes, *, ignored: Sequence[str] = ()) -> Difference:
+def compare_applied(target: Object, live: Object, applied: bytes, *, ignored: Ignored = NOTHING) -> Difference:
     """How `live` differs from what a server-side apply of `target` would make of it.
 
-    `applied` are the fields our last apply owns (FieldsV1 as JSON), empty when it never was applied. `ignored` are JSON
-    pointers whose difference does not count.
+    `applied` are the fields our last apply owns (FieldsV1 as JSON), empty when it never was applied. What is `ignored` does
+    not count, as far as it can be told without asking.
     """
     gvk = gvk_of(target)
     atom = _atom(gvk)
@@ -42,11 +43,17 @@ def compare_applied(target: Object, live: Object, applied: bytes, *, ignored: Se
         abandoned = _abandoned(applied, target, config, atom)
     except (MergeError, fieldset.FieldSetError):
         return Difference(True, None, False, declared=True, server_side=True)  # the server will say what is wrong
-    left, right = canonical(predicted, gvk), canonical(seen, gvk)
-    for pointer in ignored:
-        left, right = without_pointer(left, pointer), without_pointer(right, pointer)
+    left, right = counted(predicted, gvk, ignored), counted(seen, gvk, ignored)
     return Difference(
-        left != right or abandoned, None, False, predicted=left, declared=True, recorded=True, server_side=True
+        left != right or abandoned,
+        None,
+        False,
+        predicted=left,
+        seen=right,
+        declared=True,
+        recorded=True,
+        server_side=True,
+        abandoned=abandoned,
     )
 
 

@@ -17,7 +17,6 @@ from tiphys.engine.states import Rendered, RenderedObject, Target, TargetState
 from tiphys.engine.target.tracking import CRD_KIND, Mark, mark
 from tiphys.model.annotations import annotations_of, is_hook, is_ignored, is_skipped, sync_options, sync_wave
 from tiphys.model.statuses import ConditionType
-from tiphys.policy.unsupported import unsupported_options
 
 # Whether a kind in a version is namespaced; None when the cluster does not serve it.
 Scope = Callable[[GroupKind, str], bool | None]
@@ -77,9 +76,8 @@ def build_target(
                 target = made
             by_digest[item.digest] = target
             reason = permit(target.key.group_kind, bool(target.key.namespace), target.key.namespace, target.key.name)
-            problems = unsupported_options(target.options) if target.options else ()
-            if reason is not None or problems:
-                denied[target.key] = reason or "; ".join(problems)
+            if reason is not None:
+                denied[target.key] = reason
             if target.hook:
                 hooks.append(target)
                 continue

@@ -9,6 +9,7 @@ import orjson
 from tiphys.apimachinery import fieldset, structuredmerge
 from tiphys.apimachinery.mergeschema import MergeSchemas
 from tiphys.apimachinery.names import gvk_of
+from tiphys.engine.diff.ignored import Ignored
 from tiphys.engine.diff.serverside import compare_applied
 
 
@@ -69,7 +70,7 @@ def test_an_item_of_a_keyed_list_we_no_longer_declare_is_a_difference() -> None:
 
 
 def test_an_ignored_field_does_not_count() -> None:
-    assert not compare_applied(deployment(replicas=2), deployment(replicas=3), b"", ignored=["/spec/replicas"]).modified
+    assert not compare_applied(deployment(replicas=2), deployment(replicas=3), b"", ignored=Ignored(("/spec/replicas",))).modified
 
 
 def test_string_data_of_a_secret_is_compared_as_data() -> None:
