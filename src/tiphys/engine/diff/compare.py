@@ -109,7 +109,7 @@ def compare(target: Object, live: Object, *, ignored: Ignored = NOTHING) -> Diff
 def counted(obj: Object, gvk: GroupVersionKind, ignored: Ignored) -> dict[str, Any]:
     """The part of an object whose difference counts, as far as that can be told without asking."""
     found = canonical(obj, gvk, ignored)
-    if ignored.aggregated_roles and gvk == _CLUSTER_ROLE and found.get("aggregationRule"):
+    if ignored.aggregated_roles and gvk == _CLUSTER_ROLE and obj.get("aggregationRule") is not None:
         found.pop("rules", None)
     return without_pointers(found, ignored.pointers)
 

@@ -70,7 +70,9 @@ def test_an_item_of_a_keyed_list_we_no_longer_declare_is_a_difference() -> None:
 
 
 def test_an_ignored_field_does_not_count() -> None:
-    assert not compare_applied(deployment(replicas=2), deployment(replicas=3), b"", ignored=Ignored(("/spec/replicas",))).modified
+    assert not compare_applied(
+        deployment(replicas=2), deployment(replicas=3), b"", ignored=Ignored(("/spec/replicas",))
+    ).modified
 
 
 def test_string_data_of_a_secret_is_compared_as_data() -> None:
