@@ -71,8 +71,8 @@ class ClusterSessions:
         return found
 
     def open_sessions(self) -> Sequence[ClusterSession]:
-        """Those that are open, the engine's own cluster first."""
-        return [self.home, *(s for s in self._sessions.values() if s is not self.home)]
+        """Those that are open, one for each server, the engine's own cluster first."""
+        return list({IN_CLUSTER_SERVER: self.home, **self._sessions}.values())
 
     def connection(self, server: str) -> tuple[Connection, ClusterSession | None]:
         """How a cluster is doing, without opening a session: Unknown when nobody uses it."""

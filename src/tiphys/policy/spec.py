@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tiphys.model.application import ApplicationSpec
 from tiphys.model.appproject import AppProject
@@ -71,8 +72,8 @@ def resolve_destination(destination: ApplicationDestination, clusters: Sequence[
         raise DestinationError(f'cluster "{server}" not found')
     if destination.name:
         servers = [cluster.server.rstrip("/") for cluster in clusters if cluster.name == destination.name]
-        if not servers and destination.name == IN_CLUSTER_NAME:
-            servers = [IN_CLUSTER_SERVER]
+        if destination.name == IN_CLUSTER_NAME and not any(cluster.is_home for cluster in clusters):
+            servers.append(IN_CLUSTER_SERVER)
         if not servers:
             raise DestinationError(f"there are no clusters with this name: {destination.name}")
         if len(servers) > 1:
@@ -83,6 +84,12 @@ def resolve_destination(destination: ApplicationDestination, clusters: Sequence[
     raise DestinationError("Destination server missing from app spec")
 
 
+def with_own_clusters(scope: ProjectScope, project: AppProject, clusters: Sequence[Cluster]) -> ProjectScope:
+    """The scope with the clusters whose Secret carries the project's name."""
+    own = tuple(cluster for cluster in clusters if cluster.project and cluster.project == project.name)
+    return replace(scope, clusters=own) if own else scope
+
+
 def spec_problems(
     spec: ApplicationSpec, project: AppProject, clusters: Sequence[Cluster] = (), scope: ProjectScope = NO_SCOPE
 ) -> list[str]:
@@ -91,6 +98,7 @@ def spec_problems(
     if problems:
         return problems
     problems = source_refusals(project, spec.all_sources, scope)
+    scope = with_own_clusters(scope, project, clusters)
     try:
         destination = resolve_destination(spec.destination, clusters)
     except DestinationError as error:

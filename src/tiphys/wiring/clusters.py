@@ -84,6 +84,8 @@ class Clusters:
 
     def _connect(self, cluster: Cluster) -> ClusterSession | None:
         client = self._open(cluster)
+        if client is None and cluster.namespaces:  # some namespaces of our own cluster are all we may see
+            client = KubeClient(self._client.transport.config, user_agent=USER_AGENT, clock=self._clock, env=self._env)
         return None if client is None else self._session(client, cluster)
 
     def _open(self, cluster: Cluster) -> KubeClient | None:

@@ -10,6 +10,7 @@ from tiphys.model.application import ApplicationSpec
 from tiphys.model.appproject import default_project_object, parse_appproject
 from tiphys.model.cluster import Cluster
 from tiphys.model.codec import decode
+from tiphys.model.destination import ApplicationDestination
 from tiphys.policy.kinds import is_excluded
 from tiphys.policy.spec import DestinationError, resolve_destination, spec_problems
 from tiphys.settings.values import ResourceSelector, Settings
@@ -88,3 +89,22 @@ def test_excluded_kinds() -> None:
     only = Settings(inclusions=(ResourceSelector(api_groups=("apps",)),))
     assert is_excluded(only, "", "Pod", SVC)
     assert not is_excluded(only, "apps", "Deployment", SVC)
+
+
+def test_a_secret_that_renames_the_own_cluster_takes_its_name_away() -> None:
+    renamed = [Cluster(server=SVC, name="home")]
+    found = resolve_destination(ApplicationDestination(name="home"), renamed)
+    assert found.server == SVC
+    with pytest.raises(DestinationError, match="there are no clusters with this name: in-cluster"):
+        resolve_destination(ApplicationDestination(name="in-cluster"), renamed)
+    other = [Cluster(server="https://a", name="in-cluster")]
+    with pytest.raises(DestinationError, match="there are 2 clusters with the same name"):
+        resolve_destination(ApplicationDestination(name="in-cluster"), other)
+
+
+def test_a_cluster_whose_secret_names_the_project_is_allowed_without_a_rule() -> None:
+    project = parse_appproject({"metadata": {"name": "team"}, "spec": {"sourceRepos": ["*"]}})
+    spec = decode(ApplicationSpec, {"source": SOURCE, "destination": {"name": "own", "namespace": "n"}})
+    own, others = Cluster(server="https://a", name="own", project="team"), Cluster(server="https://a", name="own")
+    assert spec_problems(spec, project, [own]) == []
+    assert "do not match any of the allowed destinations" in spec_problems(spec, project, [others])[0]
