@@ -163,6 +163,10 @@ class Api:
         body = {"name": name, **({"appNamespace": namespace} if namespace else {}), **request}
         return self._object("POST", f"{_application(name)}/rollback", query=_query(appNamespace=namespace), body=body)
 
+    def release_hold(self, name: str, namespace: str = "") -> None:
+        """Let automation go on after a rollback."""
+        self._object("DELETE", f"{_application(name)}/hold", query=_query(appNamespace=namespace))
+
     def terminate_operation(self, name: str, namespace: str = "") -> None:
         """Ask for the end of the running operation."""
         self._object("DELETE", f"{_application(name)}/operation", query=_query(appNamespace=namespace))

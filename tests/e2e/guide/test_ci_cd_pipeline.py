@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import Any
 
 from tests.e2e.guide.test_deploying_your_first_app import MY_APP
@@ -45,6 +46,8 @@ def test_kustomize_is_detected_without_any_configuration(environment: Environmen
 def test_ci_sets_the_tag_with_one_command_and_it_is_deployed(
     environment: Environment, repo: GitRepository, cli: Cli
 ) -> None:
+    for name, value in (("user.name", "GitHub Actions"), ("user.email", "actions@github.com")):
+        subprocess.run(["git", "config", name, value], cwd=repo.tree, check=True)
     cli(
         *("image", "set", f"{ECR}={ECR}:4f2a91c0", "--path", "apps/my-app", "--commit", "--push"),
         *("-m", "chore: update my-app image to 4f2a91c0"),

@@ -11,7 +11,7 @@ from tiphys.cli.app.naming import split_name
 from tiphys.cli.arguments import Verb, flag
 from tiphys.cli.complete import complete_apps, complete_history
 from tiphys.cli.failure import CommandFailed
-from tiphys.cli.output import UnknownFormError, go_time, tabulate
+from tiphys.cli.output import UnknownFormError, go_time, tabulate, value_text
 from tiphys.cli.session import open_api
 from tiphys.client.api import Api
 
@@ -20,7 +20,7 @@ _SHOWN = 7  # characters of a commit
 
 @click.command("history", cls=Verb)
 @click.argument("name", metavar="APPNAME", shell_complete=complete_apps)
-@click.option("-o", "--output", default="wide", help="Output format. One of: wide|id")
+@click.option("-o", "--output", default="wide", help="Output format. One of: wide|id|json|yaml")
 @click.option("-N", "--app-namespace", help="Namespace of the application.")
 @click.pass_context
 def history(ctx: click.Context, name: str, output: str, app_namespace: str | None) -> None:
@@ -31,11 +31,13 @@ def history(ctx: click.Context, name: str, output: str, app_namespace: str | Non
       tiphys app history my-app
       tiphys app history my-app -o id
     """
-    if output not in ("wide", "id", ""):
+    if output not in ("wide", "id", "json", "yaml", ""):
         raise UnknownFormError(output)
     app = open_api(ctx).get_application(*split_name(name, app_namespace))
     entries = (app.get("status") or {}).get("history") or []
-    if output == "id":
+    if output in ("json", "yaml"):
+        click.echo(value_text(entries, output), nl=False)
+    elif output == "id":
         for entry in entries:
             click.echo(entry.get("id", 0))
     else:
@@ -67,6 +69,8 @@ def history_table(entries: Sequence[dict[str, Any]]) -> str:
 @click.argument("name", metavar="APPNAME", shell_complete=complete_apps)
 @click.argument("history_id", metavar="[ID]", type=int, required=False, shell_complete=complete_history)
 @flag("--prune", help="Delete what is not in the state rolled back to.")
+@click.option("--reason", default="", help="Why, for whoever finds the application held.")
+@click.option("--hold-for", default="", metavar="DURATION", help="End the hold after this long, as 24h or 90m.")
 @click.option("--timeout", type=int, default=0, help="Give up waiting after this many seconds; 0 never does.")
 @click.option("-o", "--output", default="wide", help="Output format. One of: json|yaml|wide|tree|tree=detailed")
 @click.option("-N", "--app-namespace", help="Namespace of the application.")
@@ -76,16 +80,21 @@ def rollback(
     name: str,
     history_id: int | None,
     prune: bool,
+    reason: str,
+    hold_for: str,
     timeout: int,
     output: str,
     app_namespace: str | None,
 ) -> None:
     """Deploy again what a history entry deployed; without ID the one before the last.
 
+    With automated sync on, the application is held there: automation stays on, defends that state, and goes on with the
+    next commit that changes the application, with `app resume`, or after --hold-for.
+
     \b
     Examples:
       tiphys app rollback my-app
-      tiphys app rollback my-app 3
+      tiphys app rollback my-app 3 --reason "loses sessions"
     """
     from tiphys.cli.app.follow import Wanted, check_form, wait_for
     from tiphys.cli.app.progress import board_for
@@ -96,7 +105,10 @@ def rollback(
     app_name, namespace = split_name(name, app_namespace)
     app = api.get_application(app_name, namespace)
     entries = (app.get("status") or {}).get("history") or []
-    api.rollback_application(app_name, namespace, {"id": _entry_id(entries, history_id, app_name), "prune": prune})
+    request: dict[str, Any] = {"id": _entry_id(entries, history_id, app_name), "prune": prune}
+    given = {"reason": reason, "holdFor": hold_for}
+    request |= {field: text for field, text in given.items() if text}
+    api.rollback_application(app_name, namespace, request)
     board = board_for(ctx, output)
 
     def wait_one(own: Api, name: str, namespace: str) -> None:

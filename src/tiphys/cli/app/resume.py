@@ -33,8 +33,7 @@ def resume(ctx: click.Context, name: str, app_namespace: str | None) -> None:
     if HOLD not in (show.field(app, "metadata", "annotations") or {}):
         click.echo(f"Application '{app_name}' is not held")
         return
-    patch = {"metadata": {"annotations": {HOLD: None}}}
-    api.patch_application(app_name, namespace, json.dumps(patch), "merge")
+    api.release_hold(app_name, namespace)
     click.echo(f"Application '{app_name}' resumed")
 
 
