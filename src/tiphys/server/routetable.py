@@ -58,7 +58,6 @@ def application_routes(v1: str) -> list[Route]:
         Route("POST", f"{app}/sync", sync.sync_application, _GET),
         Route("POST", f"{app}/rollback", rollback.rollback_application, _GET),
         Route("DELETE", f"{app}/hold", rollback.release_hold, _GET),
-        Route("DELETE", f"{app}/hold", rollback.release_hold, _GET),
         Route("DELETE", f"{app}/operation", sync.terminate_operation, _GET),
         Route("GET", f"{app}/resource-tree", trees.resource_tree, _GET),
         Route("GET", f"{app}/managed-resources", trees.managed_resources, _GET),

@@ -48,6 +48,11 @@ class Router:
         unchecked = [f"{route.method} {route.path}" for route in routes if route.access is None]
         if unchecked:
             raise UncheckedRouteError(f"no access check: {', '.join(unchecked)}")
+        seen: set[tuple[str, str]] = set()
+        for route in routes:
+            if (route.method, route.path) in seen:
+                raise ValueError(f"two routes: {route.method} {route.path}")
+            seen.add((route.method, route.path))
         self.routes = tuple(routes)
         self._by_length: dict[int, list[tuple[tuple[str, ...], Route]]] = {}
         self._tails: list[tuple[tuple[str, ...], Route]] = []

@@ -101,7 +101,8 @@ async def test_questions_that_cannot_be_read_are_refused(query: str) -> None:
 
 
 async def test_no_more_than_ten_pods_at_once() -> None:
-    w = filled(**{f"p{n}": [] for n in range(11)})
+    w = filled()
+    w.live.logs = {f"p{n}": [] for n in range(11)}
     answer = await call(w, "GET", LOGS)
     assert answer.json["error"]["message"] == ("max pods to view logs are reached. Please provide more granular query")
     assert len(await results(w, path="/api/v1/applications/web/pods/p1/logs")) == 1
