@@ -9,6 +9,7 @@ from tests.unit.controllers.conftest import AUTOMATED, Bench, config_map, hook
 
 from tiphys.apimachinery.apierrors import ApiError
 from tiphys.controllers.controlplane import APPLICATIONS, CONFIG_MAPS
+from tiphys.kube.client import MERGE
 from tiphys.wiring import Engine
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -153,6 +154,57 @@ async def test_a_newer_commit_supersedes_an_automated_operation_that_waits(bench
     assert app["status"]["operationState"].get("retryCount", 0) == 0
     assert await bench.rows(engine) == [("Succeeded", False), ("Failed", False)]
     assert (await engine.ledger.list_for_app("argocd", bench.name))[1].message == f"superseded by {good}"
+
+
+async def _waits_for_retry(bench: Bench) -> bool:
+    state = (await bench.app()).get("status", {}).get("operationState", {})
+    return "Retrying attempt #1" in state.get("message", "")
+
+
+@pytest.mark.parametrize("refresh", [False, True])
+async def test_a_retry_takes_a_newer_commit_only_with_refresh(bench: Bench, refresh: bool) -> None:
+    """The revision of an operation is pinned otherwise."""
+    bad = bench.repo.commit({"apps/a.yaml": config_map("Not_A_Name")})
+    await bench.create()
+    await bench.until_status(sync="OutOfSync", revision=bad)
+    retry = {"limit": 1, "refresh": refresh, "backoff": {"duration": "1s"}}
+    await bench.patch({"operation": {"sync": {}, "retry": retry}})
+    await bench.until(lambda: _waits_for_retry(bench), "the retry is waited for")
+    good = bench.repo.commit({"apps/a.yaml": config_map("a", data="good")})
+    if refresh:
+        app = await bench.until_status(phase="Succeeded", operation=False, synced=good)
+        assert app["status"]["operationState"]["operation"]["sync"]["revision"] == good
+        assert await bench.config_map("a") == {"a": "good"}
+    else:
+        app = await bench.until_status(phase="Failed", operation=False, synced=bad)
+    assert app["status"]["operationState"]["retryCount"] == 1
+
+
+async def test_an_operation_that_waits_for_its_retry_can_be_terminated(bench: Bench) -> None:
+    bench.repo.commit({"apps/a.yaml": config_map("Not_A_Name")})
+    await bench.create()
+    await bench.until_status(sync="OutOfSync")
+    await bench.patch({"operation": {"sync": {}, "retry": {"limit": 5, "backoff": {"duration": "1h"}}}})
+    await bench.until(lambda: _waits_for_retry(bench), "the retry is waited for")
+    await bench.patch({"status": {"operationState": {"phase": "Terminating"}}})
+    await bench.until_status(phase="Failed", message="Operation terminated", operation=False)
+
+
+async def test_a_sync_that_takes_too_long_is_terminated_and_not_retried(alone: Bench) -> None:
+    """Measured from the start, in whichever attempt it is."""
+    alone.repo.commit({"apps/hook.yaml": hook("pre"), "apps/a.yaml": config_map("a")})
+    async with alone.engine():
+        params = {"data": {"controller.sync.timeout.seconds": "1"}}
+        await alone.client.patch(
+            CONFIG_MAPS, "argocd-cmd-params-cm", params, "argocd", content_type=MERGE, field_manager="test"
+        )
+        await alone.create(syncPolicy={"automated": {}, "retry": {"limit": 5, "backoff": {"duration": "0s"}}})
+        app = await alone.until_status(phase="Failed", operation=False)
+        state = app["status"]["operationState"]
+        assert state["message"] == "Operation terminated, triggered by controller sync timeout"
+        assert state.get("retryCount", 0) == 0
+        await alone.until(lambda: _gone(alone, "pre"), "the hook is gone")
+        assert await alone.config_map("a") is None
 
 
 async def test_a_hook_made_before_a_crash_is_not_made_again(alone: Bench) -> None:

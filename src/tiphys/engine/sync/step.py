@@ -30,6 +30,8 @@ FAILED_TO_APPLY = "one or more objects failed to apply"
 UNSUCCESSFUL = "one or more synchronization tasks completed unsuccessfully"
 SYNC_FAIL_FAILED = "one or more SyncFail hooks failed"
 TERMINATED = "Operation terminated"
+HOOK_TERMINATED = "Deleted"
+NAMESPACE_FAILED = "the namespace failed to apply"
 DRY_RUN_FAILED = "one or more objects failed to apply (dry run)"
 
 
@@ -76,7 +78,8 @@ def advance(
         return Advance(OperationPhase.RUNNING, _waiting_message(waiting), results, waiting_for=names)
     pending = [t for t in regular if t.id not in results]
     if not pending:
-        message = NO_MORE_TASKS if any(t.action is Action.HOOK for t in _last_step(plan, regular)) else TASKS_RUN
+        hooks_at_end = any(t.action is Action.HOOK for t in _last_step(plan, regular))
+        message = NO_MORE_TASKS if hooks_at_end or not regular else TASKS_RUN
         hooks = _hooks_to_delete(regular, results, HOOK_SUCCEEDED)
         return Advance(OperationPhase.SUCCEEDED, message, results, delete_hooks=hooks)
     step = (pending[0].id.phase, pending[0].wave)
@@ -116,7 +119,7 @@ def terminate(plan: SyncPlan, results: Mapping[TaskId, TaskResult]) -> Advance:
             continue
         if task.action is Action.HOOK:
             running.append(task)
-            settled[task.id] = replace(result, phase=OperationPhase.FAILED, message="Terminated")
+            settled[task.id] = replace(result, phase=OperationPhase.SUCCEEDED, message=HOOK_TERMINATED)
         else:
             settled[task.id] = replace(result, phase=OperationPhase.SUCCEEDED)
     return Advance(OperationPhase.FAILED, TERMINATED, settled, delete_hooks=tuple(running))
@@ -153,11 +156,7 @@ def _settled(task: Task, result: TaskResult, seen: Observed) -> TaskResult:
     if health is None:
         return replace(result, phase=OperationPhase.SUCCEEDED)
     if health.status is HealthStatus.HEALTHY:
-        return replace(
-            result,
-            phase=OperationPhase.SUCCEEDED,
-            message=(health.message or result.message) if hook else result.message,
-        )
+        return replace(result, phase=OperationPhase.SUCCEEDED, message=health.message or result.message)
     if health.status is HealthStatus.DEGRADED or (hook and health.status is HealthStatus.UNKNOWN):
         return replace(result, phase=OperationPhase.FAILED, message=health.message)
     return result
@@ -232,6 +231,8 @@ def _failing(plan: SyncPlan, results: dict[TaskId, TaskResult], failed: Sequence
     """SyncFail hooks run and are waited for, then the operation fails."""
     not_applied = [t for t in failed if results[t.id].status is ResultCode.SYNC_FAILED]
     base = FAILED_TO_APPLY if not_applied else UNSUCCESSFUL
+    if any(t.action is Action.CREATE_NAMESPACE for t in not_applied):
+        base = NAMESPACE_FAILED
     reasons = [results[t.id].message for t in (not_applied or failed) if results[t.id].message]
     message = f"{base}, reason: {','.join(dict.fromkeys(reasons))}" if reasons else base
     rescue = [t for t in plan.tasks if t.id.phase is Phase.SYNC_FAIL]

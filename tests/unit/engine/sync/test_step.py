@@ -238,6 +238,26 @@ def test_termination_deletes_running_hooks_and_fails() -> None:
 
     assert (last.phase, last.message) == (OperationPhase.FAILED, "Operation terminated")
     assert [t.id.key.name for t in last.delete_hooks] == ["before"]
+    assert [(r.phase, r.message) for r in last.results.values()] == [(OperationPhase.SUCCEEDED, "Deleted")]
+
+
+def test_an_operation_without_tasks_succeeds() -> None:
+    """As when ApplyOutOfSyncOnly leaves nothing to do."""
+    last = go(plan([], (), wanted()), {})
+
+    assert (last.phase, last.message) == (OperationPhase.SUCCEEDED, "successfully synced (no more tasks)")
+
+
+def test_a_namespace_that_cannot_be_made_ends_the_operation_by_its_name() -> None:
+    """Nothing else is applied."""
+    made = plan([drift(manifest())], (), wanted(create_namespace="ns"))
+    first = go(made, {})
+    failed = applied(made, "ns", phase=OperationPhase.FAILED, status=ResultCode.SYNC_FAILED, message="no")
+
+    last = go(made, failed)
+
+    assert [t.id.key.kind for t in first.actions] == ["Namespace"]
+    assert (last.phase, last.message) == (OperationPhase.FAILED, "the namespace failed to apply, reason: no")
 
 
 def test_a_prune_that_asks_for_approval_holds_back_its_whole_wave() -> None:
