@@ -189,6 +189,7 @@ class RepositoryWatch:
             repository.reached = now
             if changed:
                 repository.fetched = False
+                repository.failing, repository.told = None, False  # that was said of another way to reach it
                 if isinstance(now, StageError):
                     repository.resolved.clear()  # so that its return counts as a change
                 repository.named.clear()

@@ -100,6 +100,11 @@ class RepositoryBook:
             else ()
         )
 
+    @property
+    def owners(self) -> frozenset[tuple[str, str]]:
+        """(project, normal URL) of every repository that is a project's own."""
+        return frozenset((e.project, url) for url, entries in self.repositories.items() for e in entries if e.project)
+
     def certificate(self, host: str) -> str:
         """The CA certificates a server is to be checked with, as PEM; empty when the machine's own count."""
         return self.certificates.get(host, "")

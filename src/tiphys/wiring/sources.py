@@ -45,8 +45,17 @@ class RepositorySecrets:
 
     def tie(self, plane: ControlPlane, watch: RepositoryWatch) -> None:
         """Read what the control plane sees, and tell the watch of changes."""
+        owners = self.book.owners
+
+        def changed() -> None:
+            nonlocal owners
+            before, owners = owners, self.book.owners
+            watch.access_changed()
+            if owners != before:
+                plane.everything_changed()  # a project may use other repositories than before
+
         plane.config_followers.append(self._followed)
-        self._followed.changed = watch.access_changed
+        self._followed.changed = changed
 
     def scope(self, url: str, project: str) -> str:
         """The project if it reaches the repository with credentials of its own, else the empty string."""

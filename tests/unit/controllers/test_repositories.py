@@ -318,6 +318,25 @@ async def test_a_secret_that_cannot_be_used_is_said_and_its_return_too() -> None
         assert (await world.watch.snapshot(URL, "main", refresh=False)).revision == "1"
 
 
+async def test_what_a_failure_was_with_other_credentials_is_forgotten() -> None:
+    async with running() as world:
+        world.git.down = True
+        world.watch.uses(("argocd", "a"), {URL: {"main"}})
+        with pytest.raises(StageError):
+            await world.watch.snapshot(URL, "main", refresh=True)
+        with pytest.raises(StageError):
+            world.watch.require_well(URL)
+        world.access.changed[URL] = GitCredentials("jo")
+        world.told.clear()
+        world.watch.access_changed()
+        assert world.told == keys("a")
+        world.watch.require_well(URL)
+        with pytest.raises(StageError):
+            await world.watch.snapshot(URL, "main", refresh=True)
+        with pytest.raises(StageError):
+            world.watch.require_well(URL)
+
+
 async def test_a_new_secret_of_the_project_moves_its_applications_only() -> None:
     async with running() as world:
         for name, project in (("a", "blue"), ("b", "green")):

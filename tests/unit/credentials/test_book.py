@@ -85,6 +85,7 @@ def test_a_projects_own_secret_is_its_alone_and_goes_first() -> None:
     assert (made.scope(GITHUB, "blue"), made.scope(GITHUB, "green")) == ("blue", "")
     assert made.of_project("red") == ("https://github.com/red/only",)
     assert made.of_project("") == ()
+    assert made.owners == {("blue", "https://github.com/team/repo"), ("red", "https://github.com/red/only")}
 
 
 def test_a_template_with_a_project_is_that_projects_alone() -> None:
