@@ -27,7 +27,6 @@ from tiphys.engine.states import Action, Live, StageError, SyncPlan, Target, Tas
 from tiphys.kube.client import ApiResource
 from tiphys.model.annotations import effective_option
 from tiphys.model.statuses import ConditionType
-from tiphys.runtime.log import SILENT, Logger
 from tiphys.scripting.protocol import PathsQuestion
 from tiphys.scripting.service import Scripts, ScriptsUnavailable
 
@@ -43,7 +42,6 @@ class Ignoring:
 
     session: ClusterSession
     scripts: Scripts | None = None
-    log: Logger = SILENT
 
     async def require_readable(self, rules: IgnoreRules) -> None:
         """Raises StageError when one of the jq expressions is none: then nothing can be compared at all."""
@@ -101,8 +99,6 @@ class Ignoring:
             return [Removal(fields=fields) for _ in objects]
         questions = [PathsQuestion(ignored.expressions, orjson.dumps(obj)) for obj in objects]
         answers = await self._asked(self._scripts().paths(questions))
-        for problem in dict.fromkeys(problem for answer in answers for problem in answer.problems):
-            self.log.debug("a jq path expression was skipped", problem=problem)
         return [Removal(answer.steps, fields) for answer in answers]
 
     async def _owned(self, ignored: Ignored, target: Target) -> dict[str, Any] | None:

@@ -289,7 +289,9 @@ class Stepper:
         return min(due) if due else None
 
     def _settling(self, identity: TaskId, result: TaskResult) -> bool:
-        return not result.hook and result.message.endswith("configured") and needs_settling(identity.key.group_kind)
+        kind = identity.key.group_kind
+        by_script = self._override is not None and self._override.covers(kind)
+        return not result.hook and result.message.endswith("configured") and (by_script or needs_settling(kind))
 
     def _observer(self, run: OperationRun) -> Callable[[Task, TaskResult], Observed]:
         def observe(task: Task, result: TaskResult) -> Observed:

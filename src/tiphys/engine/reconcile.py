@@ -171,7 +171,11 @@ def compare_with_live(
     memory.verdicts = fresh
     if len(memory.settled) > len(target.resources):
         memory.settled = {key: value for key, value in memory.settled.items() if key in target.resources}
-    parts = (Part(k, v.drift.live is not None, v.health, v.hook, _health_ignored(v)) for k, v in verdicts.items())
+    itself = ResourceKey("argoproj.io", "Application", *(owner.split("/", 1) if "/" in owner else ("", "")))
+    parts = (
+        Part(k, v.drift.live is not None, v.health, v.hook, k == itself or _health_ignored(v))
+        for k, v in verdicts.items()
+    )
     return Comparison(target, verdicts, aggregate(parts), _sync_status(verdicts), tuple(conditions)), undecided
 
 

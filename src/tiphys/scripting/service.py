@@ -63,13 +63,16 @@ class Scripts:
 
     async def paths(self, questions: Sequence[PathsQuestion]) -> list[PathsAnswer]:
         """Which paths jq expressions name, in the order of the questions."""
-        return await self._all(
+        answers = await self._all(
             questions,
             encode_paths,
             paths_answer,
             lambda question, problem: PathsAnswer(((),) * len(question.expressions), (problem,)),
             lambda question: len(question.object),
         )
+        for problem in dict.fromkeys(problem for answer in answers for problem in answer.problems):
+            self._log.debug("a jq path expression was skipped", problem=problem)
+        return answers
 
     async def problems(self, expressions: Sequence[str]) -> list[str]:
         """Why jq expressions cannot be read, empty for those that can, in their order."""

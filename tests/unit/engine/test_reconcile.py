@@ -14,7 +14,7 @@ from tiphys.engine.diff.compare import with_last_applied
 from tiphys.engine.diff.ignored import Ignored
 from tiphys.engine.live.index import LiveIndex
 from tiphys.engine.reconcile import Memory, ThreeWayPatcher, Undecided, compare_with_live
-from tiphys.engine.states import Comparison, DriftKind, HealthStatus, SyncStatus, TargetState
+from tiphys.engine.states import Comparison, DriftKind, Health, HealthStatus, SyncStatus, TargetState
 
 TRACKING = "argocd.argoproj.io/tracking-id"
 Json = dict[str, Any]
@@ -313,6 +313,21 @@ def test_health_that_is_to_be_ignored_does_not_go_up() -> None:
         service = tracked("Service", "s", annotations={annotation: value}, **waits)
         world.put(service)
         assert world.compare(wants(service))[0].health.status is expected
+
+
+def test_an_application_that_manages_itself_does_not_make_itself_ill() -> None:
+    """With a script for Applications it would otherwise never recover from its own word."""
+    world = World()
+    itself = tracked("Application", "app", apiVersion="argoproj.io/v1alpha1")
+    world.put(itself)
+
+    def ill(_obj: object) -> Health:
+        return Health(HealthStatus.DEGRADED)
+
+    found, _doubts = world.compare(wants(itself), override=ill, owner="ns/app")
+    assert found.health.status is HealthStatus.HEALTHY
+    found, _doubts = world.compare(wants(itself), override=ill, owner="ns/other", rules=1)
+    assert found.health.status is HealthStatus.DEGRADED
 
 
 def test_patches_are_sent_only_when_they_change_something() -> None:

@@ -120,6 +120,10 @@ class HealthLookup:
         self._missing[key] = (script, uid, version, orjson.dumps(obj))
         return said.health if said is not None else _WAITING
 
+    def covers(self, kind: GroupKind) -> bool:
+        """There is a script for this kind; nobody knows whether it looks at observedGeneration."""
+        return self._scripts.script_for(kind) is not None
+
     async def settle(self) -> frozenset[ResourceKey]:
         """Ask for what could not be answered since the last time, and say of which objects that was.
 
