@@ -38,7 +38,7 @@ from tiphys.runtime.messages import decode, encode
 _STDIN = 0
 FOLDER = "files"
 PROGRAM_TIMEOUT_S = 85.0
-MESSAGE_LIMIT = 8 * 1024
+MESSAGE_LIMIT = 4 * 1024
 _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64")
 
 
@@ -123,7 +123,10 @@ class _Tools:
     def _cleaned(self, text: str) -> str:
         folder = str(self._folder)
         text = text.replace(f"{folder}/", "").replace(folder, ".")
-        return text if len(text) <= MESSAGE_LIMIT else f"{text[:MESSAGE_LIMIT]}..."
+        if len(text) <= MESSAGE_LIMIT:
+            return text
+        half = MESSAGE_LIMIT // 2  # where it began, and what it was in the end
+        return f"{text[:half]} ... {text[-half:]}"
 
 
 def write_file(folder: Path, path: str, content: memoryview, *, executable: bool) -> None:
@@ -180,6 +183,9 @@ def _rows(parts: Sequence[tuple[str, bytes]], request: dict[str, Any], max_objec
     keep = _no_tests if request.get("skip_tests") else None
     rows: list[ObjectRow] = []
     room = MAX_OUTPUT_BYTES
+    size = sum(len(text) for _, text in parts)
+    if size > MAX_OUTPUT_BYTES:
+        raise ToolError(f"it gives {size} bytes, more than {MAX_OUTPUT_BYTES} (limit of rendered output)")
     for name, text in parts:
         at = f"{name}: " if name else ""
         try:

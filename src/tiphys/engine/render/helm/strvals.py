@@ -52,6 +52,24 @@ def _typed(text: str) -> Any:
     return text
 
 
+def _known(value: Any, kind: type) -> Any:
+    """What is there already, which must be of the kind that the path goes on with."""
+    if isinstance(value, kind):
+        return value
+    raise ToolError(f"unable to parse key: interface conversion: interface {{}} is {_go(value)}, not {_go(kind())}")
+
+
+def _go(value: Any) -> str:
+    """How Go calls the type of a value."""
+    if isinstance(value, dict):
+        return "map[string]interface {}"
+    if isinstance(value, list):
+        return "[]interface {}"
+    if value is None:
+        return "nil"
+    return {bool: "bool", str: "string", SetInteger: "int64"}.get(type(value), "float64")
+
+
 class _End(Exception):
     """The text is at its end."""
 
@@ -77,10 +95,15 @@ class _Parser:
             raise ToolError(f'key "{name}" has no value')
         if stop == "[":
             index = self._index()
-            known = data.get(name)
-            found = self._list(list(known) if isinstance(known, list) else [], index, nesting)
-            self._set(data, name, found)
+            items = list(_known(data[name], list)) if name in data else []
+            try:
+                self._list(items, index, nesting)
+            finally:
+                self._set(data, name, items)  # an index without a value makes the list, too
         elif stop == "=":
+            if self._at >= len(self._text):
+                self._set(data, name, "")
+                raise _End
             self._set(data, name, self._value())
         elif stop == ",":
             self._set(data, name, "")
@@ -90,8 +113,7 @@ class _Parser:
                 raise ToolError(
                     f"value name nested level is greater than maximum supported nested level of {MAX_NESTING}"
                 )
-            known = data.get(name)
-            inner = known if isinstance(known, dict) else {}
+            inner = _known(data[name], dict) if name in data else {}
             try:
                 self._key(inner, nesting + 1)
             finally:
@@ -100,11 +122,9 @@ class _Parser:
             if not inner:
                 raise ToolError(f'key map "{name}" has no value')
 
-    def _list(self, items: list[Any], index: int, nesting: int) -> list[Any]:
+    def _list(self, items: list[Any], index: int, nesting: int) -> None:
         if index < 0:
             raise ToolError(f"negative {index} index not allowed")
-        if index > MAX_INDEX:
-            raise ToolError(f"index of {index} is greater than maximum supported index of {MAX_INDEX}")
         name, stop = self._until("[.=")
         if name:
             raise ToolError(f'unexpected data at end of array index: "{name}"')
@@ -115,18 +135,20 @@ class _Parser:
         if stop == "=":
             value = self._value()
         elif stop == "[":
-            value = self._list(list(known) if isinstance(known, list) else [], self._index(), nesting)
+            value = [] if known is None else list(_known(known, list))
+            self._list(value, self._index(), nesting)
         else:
             value = known if isinstance(known, dict) else {}
             self._key(value, nesting + 1)
+        if index > MAX_INDEX:
+            raise ToolError(f"index of {index} is greater than maximum supported index of {MAX_INDEX}")
         items += [None] * (index + 1 - len(items))
         items[index] = value
-        return items
 
     def _index(self) -> int:
         text, stop = self._until("]")
         if stop == "":
-            raise ToolError("error parsing index: EOF")
+            raise _End
         if not _INTEGER.fullmatch(text) or len(text) > 20:
             raise ToolError(f'error parsing index: strconv.Atoi: parsing "{text}": invalid syntax')
         return int(text)
