@@ -10,10 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tiphys.apimachinery import mergepatch, strategicmerge
-from tiphys.apimachinery.names import gvk_of
-from tiphys.apimachinery.patchmeta import builtin
 from tiphys.engine.diff.compare import compare
+from tiphys.engine.diff.ignored import Ignored
 from tiphys.model.annotations import LAST_APPLIED
 
 Object = dict[str, Any]
@@ -89,14 +87,9 @@ def changes_to(
         if live is None:
             found.append(_change(reference, None, target))
             continue
-        pointers = [
-            pointer for rule in ignored if _is_for(rule, reference) for pointer in rule.get("jsonPointers") or ()
-        ]
-        placed = _placed(target, live)
-        if compare(placed, live, ignored=pointers).modified:
-            before, after = _cleaned(live), _cleaned(predicted(placed, live))
-            if before != after:
-                found.append(_change(reference, before, after))
+        difference = compare(_placed(target, live), live, ignored=_ignored(ignored, reference))
+        if difference.modified and difference.seen != difference.predicted:
+            found.append(_change(reference, difference.seen, difference.predicted))
     for item in lives.values():
         live = _object(item, "liveState")
         if live is not None and not item.get("hook") and not _is_secret(item):
@@ -104,23 +97,15 @@ def changes_to(
     return found
 
 
-def predicted(target: Object, live: Object) -> Object:
-    """The live object as it is after an apply of the target."""
-    difference = compare(target, live)
-    if difference.patch is None:
-        return live
-    schema = builtin().schema(gvk_of(target))
-    if difference.strategic and schema is not None:
-        return dict(strategicmerge.apply(live, difference.patch, schema))
-    return dict(mergepatch.apply(live, difference.patch))
-
-
 def _sides(item: Mapping[str, Any], live: Object, target: Object) -> tuple[Object, Object]:
     """Both sides as the server normalised them; where it did not say what an apply gives, that is worked out here."""
     normal = _object(item, "normalizedLiveState") or live
     after = _object(item, "predictedLiveState")
     if after is None or after == target:
-        after = predicted(_placed(target, normal), normal)
+        difference = compare(_placed(target, normal), normal)
+        if difference.seen is None or difference.predicted is None:
+            return _cleaned(normal), _cleaned(normal)
+        return _cleaned(difference.seen), _cleaned(difference.predicted)
     return _cleaned(normal), _cleaned(after)
 
 
@@ -168,6 +153,11 @@ def _is_hook(obj: Object) -> bool:
 
     annotations = annotations_of(obj)
     return is_hook(annotations) or is_skipped(annotations)
+
+
+def _ignored(rules: Sequence[Mapping[str, Any]], reference: Mapping[str, Any]) -> Ignored:
+    pointers = [pointer for rule in rules if _is_for(rule, reference) for pointer in rule.get("jsonPointers") or ()]
+    return Ignored(pointers=tuple(str(pointer) for pointer in pointers))
 
 
 def _is_for(rule: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:

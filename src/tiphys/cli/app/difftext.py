@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from tiphys.cli.app.changes import Change
 from tiphys.cli.output import table
 
 CONTEXT = 3
+_KEY = re.compile(r"([^\s:#][^:]*):(?: |$)")
 _TOP = ("apiVersion", "kind", "metadata")
 
 
@@ -59,55 +61,27 @@ def hunks(change: Change, *, context: int = CONTEXT) -> list[Hunk]:
 
 def path_at(lines: Sequence[str], index: int) -> str:
     """The keys above a line of YAML, and its own: `spec.template.spec.containers[0].image`."""
-    parts: list[str] = []
-    limit = 1 << 30
-    position = 0
-    for number in range(index, -1, -1):
-        text = lines[number]
-        indent = len(text) - len(text.lstrip(" "))
-        body = text.strip()
-        if body.startswith("- "):
-            if indent < limit:
-                key = body[2:].split(":", 1)[0] if ":" in body and number == index else ""
-                position = _position(lines, number, indent)
-                parts += [key, f"[{position}]"] if key else [f"[{position}]"]
-                limit = indent + 1 if _is_flush(lines, number, indent) else indent
-            elif indent + 2 < limit and ":" in body:
-                parts.append(body[2:].split(":", 1)[0])
-                limit = indent + 2
-            continue
-        if indent < limit and ":" in body:
-            parts.append(body.split(":", 1)[0])
-            limit = indent
-        if limit == 0:
-            break
+    stack: list[tuple[int, str | int]] = []  # column, and a key or the position of an item
+    for line in lines[: index + 1]:
+        body = line.lstrip(" ")
+        column = len(line) - len(body)
+        while body.startswith("- ") or body == "-":
+            position = 0
+            while stack and (stack[-1][0] > column or (stack[-1][0] == column and isinstance(stack[-1][1], int))):
+                at, label = stack.pop()
+                if at == column and isinstance(label, int):
+                    position = label + 1
+            stack.append((column, position))
+            column, body = column + 2, body[2:]
+        key = _KEY.match(body)
+        if key is not None:
+            while stack and stack[-1][0] >= column:
+                stack.pop()
+            stack.append((column, key[1].strip("\"'")))
     path = ""
-    for part in reversed(parts):
-        path += part if part.startswith("[") or not path else f".{part}"
+    for _, label in stack:
+        path += f"[{label}]" if isinstance(label, int) else f".{label}" if path else label
     return path
-
-
-def _is_flush(lines: Sequence[str], number: int, indent: int) -> bool:
-    """Whether the list stands as far left as the key it belongs to."""
-    for above in range(number - 1, -1, -1):
-        text = lines[above]
-        depth = len(text) - len(text.lstrip(" "))
-        if depth < indent:
-            return False
-        if depth == indent and not text.strip().startswith("- "):
-            return True
-    return False
-
-
-def _position(lines: Sequence[str], number: int, indent: int) -> int:
-    count = 0
-    for above in range(number - 1, -1, -1):
-        text = lines[above]
-        depth = len(text) - len(text.lstrip(" "))
-        if depth < indent or (depth == indent and not text.strip().startswith("- ")):
-            break
-        count += depth == indent
-    return count
 
 
 def _range(start: int, end: int) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from tiphys.cli import ask
 from tiphys.cli.app.naming import split_name
 from tiphys.cli.arguments import Verb
 from tiphys.cli.complete import complete_apps
@@ -66,7 +67,8 @@ def edit(ctx: click.Context, name: str, app_namespace: str | None) -> None:
 def edit_until_saved(before: str, name: str, run_editor: Callable[[Path], None], save: Callable[[Spec], None]) -> bool:
     """Let the user edit a text until it is saved; False when nothing was changed.
 
-    The user gives up by leaving a refused text as it is: the file stays, and CommandFailed names it.
+    The user gives up by leaving a refused text as it is: the file stays, and CommandFailed names it. Without a terminal a
+    text is refused once.
     """
     descriptor, text = tempfile.mkstemp(prefix=f"tiphys-{name}-", suffix=".yaml")
     os.close(descriptor)
@@ -85,12 +87,14 @@ def edit_until_saved(before: str, name: str, run_editor: Callable[[Path], None],
             path.unlink(missing_ok=True)
             return False
         if problem and edited == _without_comments(content):
-            raise CommandFailed(problem, hint=f"Your text is kept in {path}")
+            raise CommandFailed(f"{problem} (your text is kept in {path})")
         content = edited
         try:
             save(_parsed(edited))
         except EditorError as error:
             problem = str(error)
+            if not ask.is_interactive():  # a program edits: it would not read the reason
+                raise CommandFailed(f"{problem} (your text is kept in {path})") from error
         except BaseException:
             click.echo(f"your text is kept in {path}", err=True)
             raise
