@@ -75,7 +75,7 @@ async def test_a_build_that_takes_too_long_is_killed_and_named(
 async def test_a_build_that_needs_too_much_memory_is_named(tools: Renderer, repository: Repository) -> None:
     """Sixty copies of a large file are more than a build may hold, or give."""
     maps = ", ".join(f"{{name: m{n}, files: [big.txt]}}" for n in range(60))
-    files = {
+    files: dict[str, Content] = {
         "app/kustomization.yaml": f"configMapGenerator: [{maps}]\n",
         "app/big.txt": "0123456789abcde\n" * 1_500_000,
     }
