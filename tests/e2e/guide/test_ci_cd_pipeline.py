@@ -61,8 +61,8 @@ def test_ci_sets_the_tag_with_one_command_and_it_is_deployed(
 
 def test_ci_that_edits_the_tag_itself_works_as_well(environment: Environment, repo: GitRepository) -> None:
     text = (repo.tree / "apps/my-app/kustomization.yaml").read_text()
-    repo.commit({"apps/my-app/kustomization.yaml": text.replace("4f2a91c0", "77777777")})
-    until_image(environment, f"{ECR}:77777777")
+    repo.commit({"apps/my-app/kustomization.yaml": text.replace("4f2a91c0", "77c0ffee")})
+    until_image(environment, f"{ECR}:77c0ffee")
     environment.until_app("my-app")
 
 
