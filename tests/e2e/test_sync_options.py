@@ -349,3 +349,100 @@ def test_only_what_differs_is_applied_and_hooks_run(
     repo.commit(files(two=config_map("two", a="2")))
     app = until_ended(environment, "only", after=last_start(app))
     assert sorted(results(app)) == ["before", "two"]
+
+
+def test_a_namespace_is_never_deleted_to_be_replaced(
+    environment: Environment, repo: GitRepository, namespace: str
+) -> None:
+    """Replace=true and Force=true put it in place; what is in it stays."""
+
+    def declared(team: str) -> str:
+        text = f"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace}\n  labels:\n    team: {team}\n"
+        return annotated(text, sync_options="Replace=true,Force=true")
+
+    repo.commit(files(space=declared("red"), config=config_map("settings", a="1")))
+    environment.apply(application("spaces", repo.url, namespace=namespace))
+    app = environment.until_app("spaces")
+    before = environment.kubectl.json("get", "namespace", namespace)
+    uid = live(environment, namespace, "configmap", "settings")["metadata"]["uid"]
+    repo.commit(files(space=declared("blue")))
+    app = until_ended(environment, "spaces", after=last_start(app))
+    after = environment.kubectl.json("get", "namespace", namespace)
+    assert after["metadata"]["labels"]["team"] == "blue"
+    assert after["metadata"]["uid"] == before["metadata"]["uid"]
+    assert results(app)[namespace]["message"] == f"Namespace/{namespace} updated"
+    assert live(environment, namespace, "configmap", "settings")["metadata"]["uid"] == uid
+
+
+def test_replace_by_force_makes_the_object_anew(environment: Environment, repo: GitRepository, namespace: str) -> None:
+    """Also where a change would have done."""
+    both = "Replace=true,Force=true"
+    repo.commit(files(config=annotated(config_map("settings", a="1"), sync_options=both)))
+    environment.apply(application("anew-by-force", repo.url, namespace=namespace))
+    app = environment.until_app("anew-by-force")
+    uid = live(environment, namespace, "configmap", "settings")["metadata"]["uid"]
+    repo.commit(files(config=annotated(config_map("settings", a="2"), sync_options=both)))
+    app = until_ended(environment, "anew-by-force", after=last_start(app))
+    found = live(environment, namespace, "configmap", "settings")
+    assert found["data"] == {"a": "2"}
+    assert found["metadata"]["uid"] != uid
+    assert results(app)["settings"]["message"] == "configmap/settings replaced"
+
+
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(
+    environment: Environment, repo: GitRepository, namespace: str
+) -> None:
+    """Not even the namespace is made."""
+    repo.commit(files(config=config_map("settings", a="1"), hook=job("before", hook="PreSync")))
+    environment.apply(application("tried", repo.url, namespace=namespace, automated=False))
+    environment.until_app("tried", sync="OutOfSync", health="Missing")
+    sync(environment, "tried", dryRun=True, syncOptions=["CreateNamespace=true", "ServerSideApply=true"])
+    app = until_ended(environment, "tried")
+    rows = results(app)
+    assert rows["settings"]["message"] == "configmap/settings created (dry run)"
+    assert rows[namespace]["message"] == f"namespace/{namespace} created (dry run)"
+    assert environment.kubectl.json("get", "namespace", namespace) is None
+    assert "history" not in app["status"]
+
+
+def test_server_side_apply_of_custom_resources_knows_drift_from_defaults(
+    environment: Environment, repo: GitRepository, namespace: str
+) -> None:
+    """Values the cluster fills in inside a list are no drift: the API server is asked once."""
+    group = f"{namespace}.example.com"
+    crd = CRD.format(group=group, scope="Namespaced", kind="Gadget", plural="gadgets").replace(
+        "          x-kubernetes-preserve-unknown-fields: true\n",
+        """\
+          properties:
+            spec:
+              type: object
+              properties:
+                parts:
+                  type: array
+                  x-kubernetes-list-type: map
+                  x-kubernetes-list-map-keys: [name]
+                  items:
+                    type: object
+                    required: [name]
+                    properties:
+                      name:
+                        type: string
+                      size:
+                        type: integer
+                        default: 5
+""",
+    )
+    gadget = (
+        f"apiVersion: {group}/v1\nkind: Gadget\nmetadata:\n  name: one\nspec:\n  parts:\n    - name: a\n    - name: b\n"
+    )
+    repo.commit(files(crd=crd, gadget=gadget))
+    environment.apply(application("gadgets", repo.url, namespace=namespace, options=SERVER_SIDE))
+    app = environment.until_app("gadgets")
+    parts = environment.kubectl.json("get", f"gadgets.{group}", "one", "-n", namespace)["spec"]["parts"]
+    assert parts == [{"name": "a", "size": 5}, {"name": "b", "size": 5}]
+    assert len(app["status"]["history"]) == 1
+    repo.commit(files(gadget=gadget.replace("    - name: b\n", "")))
+    until_ended(environment, "gadgets", after=last_start(app))
+    parts = environment.kubectl.json("get", f"gadgets.{group}", "one", "-n", namespace)["spec"]["parts"]
+    assert parts == [{"name": "a", "size": 5}]
+    environment.until_app("gadgets")

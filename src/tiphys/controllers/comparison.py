@@ -21,6 +21,7 @@ from tiphys.engine.target.build import Placement
 from tiphys.engine.target.tracking import Mark, TrackingMethod
 from tiphys.kube.client import APPLY, MERGE, STRATEGIC, ApiResource
 from tiphys.kube.transport import ClusterUnreachable
+from tiphys.model.annotations import option_value
 from tiphys.model.application import Application, ApplicationSpec
 from tiphys.model.appproject import AppProject
 from tiphys.model.codec import encode
@@ -58,6 +59,13 @@ class Context:
     destination: ApplicationDestination  # server and name filled in
     scope: ProjectScope = NO_SCOPE
     override: HealthLookup | None = None
+
+    def options(self, given: Sequence[str] | None = None) -> tuple[str, ...]:
+        """These sync options, or the Application's, with what the instance's settings add where they say nothing."""
+        options = tuple(self.app.spec.policy.sync_options if given is None else given)
+        if self.settings.server_side_apply and option_value(options, "ServerSideApply") is None:
+            options += ("ServerSideApply=true",)
+        return options
     scripts: Scripts | None = None
 
     def ignore_rules(self) -> IgnoreRules:
@@ -173,7 +181,8 @@ async def compare_target(context: Context, state: Compared, target: TargetState)
     ignored, settings = context.ignore_rules(), context.settings
     await context.ignoring().require_readable(ignored)
     compared = (settings.overrides, settings.ignore_status_field, settings.ignore_aggregated_roles)
-    rules = (app.spec.ignore_differences, app.spec.policy.sync_options, *compared)
+    options = context.options()
+    rules = (app.spec.ignore_differences, options, *compared)
     for _round in range(4):  # read in another version, ask for a dry-run and for health, then all is known
         comparison, undecided = compare_with_live(
             target,
@@ -185,7 +194,7 @@ async def compare_target(context: Context, state: Compared, target: TargetState)
             ignored=ignored.of,
             override=context.override,
             exempt=frozenset({ResourceKey("", "Namespace", "", context.destination.namespace)}),
-            options=app.spec.policy.sync_options,
+            options=options,
             rules=rules,
             owner=f"{app.namespace}/{app.name}",
         )

@@ -364,6 +364,7 @@ class Operations:
                 await self._aim(known, context, run)
             if run.plan is None:
                 assert run.target is not None
+                run.options = replace(run.options, sync_options=context.options(run.options.sync_options))
                 comparison = await self._comparer.comparison_for(context, known, run.target)
                 shared = _shared(comparison)
                 if shared and "FailOnSharedResource=true" in run.options.sync_options:
