@@ -1,8 +1,8 @@
 """Runs one Lua health script on one object, with nothing in its reach but the object and harmless functions.
 
 Lua 5.2 is the dialect closest to the one such scripts are written for: all numbers are doubles, `goto` is known. What 5.1
-has besides (`unpack`, `table.getn`, `table.maxn`) is added. Every evaluation has a fresh runtime, so nothing that a script
-does to shared tables or metatables outlives it.
+has besides (`unpack`, `table.getn`, `table.maxn`) is added. No two scripts share a runtime, and every evaluation has an
+environment of its own.
 
 Source: compat 4.3; dependencies 4.
 Differs: with open libraries there are `string`, `math`, more of `table` and `os.clock`, but neither `io` nor `debug` nor
@@ -31,6 +31,17 @@ local strings = {byte=string.byte, char=string.char, find=string.find, format=st
   gsub=string.gsub, len=string.len, lower=string.lower, match=string.match, rep=string.rep, reverse=string.reverse,
   sub=string.sub, upper=string.upper, gfind=string.gmatch}
 local maths = math
+local rawget, rawset = rawget, rawset
+
+-- Lua 5.1 knows no finalizers of tables; they would run when no limit of time is set any more.
+base.setmetatable = function(t, metatable)
+  local gc = type(metatable) == "table" and rawget(metatable, "__gc")
+  if not gc then return setmetatable(t, metatable) end
+  rawset(metatable, "__gc", nil)
+  setmetatable(t, metatable)
+  rawset(metatable, "__gc", gc)
+  return t
+end
 
 local function copy(from)
   local to = {}
@@ -111,22 +122,33 @@ def _refuse(_obj: object, _name: object, _setting: object) -> str:
     raise AttributeError("not reachable")
 
 
-def evaluate(script: str, open_libs: bool, obj: Any) -> HealthAnswer:
-    """What the script says. `obj` is the parsed object; it is changed (null members are dropped).
+class Runner:
+    """A Lua runtime for one script, which may look at many objects with it; whatever it does there, it does to itself."""
 
-    An object that is empty or a list counts as no answer at all, as nil does: status and message are empty.
-    """
-    try:
-        runtime = LuaRuntime(
+    def __init__(self) -> None:
+        self._runtime: Any = LuaRuntime(
             register_eval=False,
             register_builtins=False,
             attribute_filter=_refuse,
             unpack_returned_tuples=True,
             max_memory=LUA_MEMORY_BYTES,
         )
-        runner = runtime.execute(_RUNNER)
-        table = runtime.table_from(_without_nulls(obj), recursive=True)
-        found = runner(script, table, open_libs, SCRIPT_LIMIT_S, TOO_SLOW)
+        self._run: Any = self._runtime.execute(_RUNNER)
+
+    def run(self, script: str, open_libs: bool, obj: Any) -> Any:
+        """What the script returned, taken apart. Raises LuaError."""
+        table = self._runtime.table_from(_without_nulls(obj), recursive=True)
+        return self._run(script, table, open_libs, SCRIPT_LIMIT_S, TOO_SLOW)
+
+
+def evaluate(script: str, open_libs: bool, obj: Any, runner: Runner | None = None) -> HealthAnswer:
+    """What the script says of the parsed object.
+
+    A table that is empty or a list counts as no answer at all, as nil does: status and message are empty. One without a
+    status has `-` for one, which is no health word. After an answer with a problem the runner is not to be used again.
+    """
+    try:
+        found = (runner or Runner()).run(script, open_libs, obj)
     except LuaMemoryError:
         return HealthAnswer(problem="not enough memory")
     except LuaError as error:

@@ -19,7 +19,7 @@ from tiphys.runtime.confine import confine
 from tiphys.runtime.frames import read_frame, write_frame
 from tiphys.runtime.messages import PROGRESS_DIGITS, PROGRESS_FILE, decode, encode
 from tiphys.scripting import jqpaths, lua
-from tiphys.scripting.protocol import HEALTH, KILL_AFTER_S, PATHS
+from tiphys.scripting.protocol import HEALTH, KILL_AFTER_S, PATHS, HealthAnswer
 
 _STDIN = 0
 
@@ -43,6 +43,7 @@ def answer(request: bytes, programs: jqpaths.Programs, progress: int) -> list[ob
     """Results of one request, in the order of its items."""
     header, bodies = decode(request)
     scripts: list[str] = header["scripts"]
+    runners: dict[tuple[int, bool], lua.Runner] = {}
     results: list[object] = []
     at = 0
     for number, (form, size, *rest) in enumerate(header["items"]):
@@ -50,20 +51,27 @@ def answer(request: bytes, programs: jqpaths.Programs, progress: int) -> list[ob
         data = bytes(bodies[at : at + size])
         at += size
         _arm()
-        results.append(_result(form, data, rest, scripts, programs))
+        results.append(_health(data, rest, scripts, runners) if form == HEALTH else _paths(form, data, rest, programs))
         signal.setitimer(signal.ITIMER_REAL, 0)
     os.ftruncate(progress, 0)
     return results
 
 
-def _result(form: str, data: bytes, rest: list[Any], scripts: list[str], programs: jqpaths.Programs) -> object:
-    if form == HEALTH:
-        script, open_libs = rest
-        try:
-            said = lua.evaluate(scripts[script], bool(open_libs), orjson.loads(data))
-        except Exception as error:  # a bug, or a new kind of hostile script: it must not stop the others
-            return ("", "", f"{type(error).__name__}: {error}")
-        return (said.status, said.message, said.problem)
+def _health(data: bytes, rest: list[Any], scripts: list[str], runners: dict[tuple[int, bool], lua.Runner]) -> object:
+    number, open_libs = rest
+    try:
+        runner = runners.get((number, open_libs))
+        if runner is None:
+            runner = runners[number, open_libs] = lua.Runner()
+        said = lua.evaluate(scripts[number], bool(open_libs), orjson.loads(data), runner)
+    except Exception as error:  # a bug, or a new kind of hostile script: it must not stop the others
+        said = HealthAnswer(problem=f"{type(error).__name__}: {error}")
+    if said.problem:
+        runners.pop((number, open_libs), None)
+    return (said.status, said.message, said.problem)
+
+
+def _paths(form: str, data: bytes, rest: list[Any], programs: jqpaths.Programs) -> object:
     if form == PATHS:
         found = jqpaths.answer(programs, rest[0], data, _arm)
         return (found.steps, found.problems)

@@ -71,10 +71,10 @@ def test_an_error_names_its_line() -> None:
     assert said("return {").problem.startswith("<string>:1: unexpected symbol")
 
 
-DANGEROUS = [
+DANGEROUS = (
     *("io", "debug", "load", "loadstring", "loadfile", "dofile", "coroutine"),
     *("python", "collectgarbage", "getfenv", "setfenv", "newproxy", "module"),
-]
+)
 
 
 @pytest.mark.parametrize("name", DANGEROUS)

@@ -68,3 +68,22 @@ async def test_what_is_no_expression_is_told(scripts: Scripts) -> None:
     fine, bad = await scripts.problems([".a[]", ".a["])
     assert fine == ""
     assert bad.startswith("syntax error")
+
+
+async def test_a_finalizer_does_not_outlive_the_limit_of_time(scripts: Scripts) -> None:
+    spin = "setmetatable({}, {__gc=function() while true do end end}); return {status='Healthy', message='set'}"
+    assert await scripts.health([health(spin), health(FINE)]) == [
+        HealthAnswer("Healthy", "set"),
+        HealthAnswer("Healthy", "x"),
+    ]
+
+
+async def test_what_a_script_leaves_behind_is_not_there_for_another(scripts: Scripts) -> None:
+    """Neither globals nor what it does to shared functions; and what failed once is run anew."""
+    leave = "left = 1; string.len = nil; table.insert = nil; return {status='Healthy'}"
+    look = "return {status=tostring(left), message=type(string.len) .. type(table.insert)}"
+    broken = "if obj.name == 'b' then error('no') end return {status='Healthy', message=obj.name}"
+    answers = await scripts.health([health(leave), health(look), health(leave), health(look)])
+    assert answers[1] == answers[3] == HealthAnswer("nil", "functionfunction")
+    a, b, c = await scripts.health([health(broken, name) for name in "abc"])
+    assert (a.message, b.problem, c.message) == ("a", "<string>:1: no", "c")
