@@ -288,6 +288,15 @@ class RepositoryWatch:
         if repository is not None and repository.failing is not None and repository.told:
             raise repository.failing
 
+    def connection(self, url: str, project: str = "") -> tuple[str, str, datetime | None]:
+        """(Successful, Failed or Unknown, why, when it was last read): known of a repository that an Application reads."""
+        repository = self._find(url, project)
+        if repository is None or (repository.failing is None and repository.last_good is None):
+            return "Unknown", "", None
+        if repository.failing is not None:
+            return "Failed", repository.failing.message, repository.last_good
+        return "Successful", "", repository.last_good
+
     def last_read(self, urls: Iterable[str], project: str = "") -> str:
         """When the failing ones among these repositories could last be read; empty when none fails.
 

@@ -12,7 +12,7 @@ from contextlib import aclosing
 
 import orjson
 
-from tiphys.server import clusters, session, settings, webhook
+from tiphys.server import clusters, repositories, session, settings, webhook
 from tiphys.server.authz import PUBLIC, authenticate, require_session
 from tiphys.server.context import Context
 from tiphys.server.errors import Code, PlainError, RequestError, request_error
@@ -45,6 +45,7 @@ def routes(*, metrics: bool = False) -> tuple[Route, ...]:
     ]
     table += application_routes(V1) + project_routes(V1) + account_routes(V1)
     table += clusters.routes(V1)
+    table += repositories.routes(V1)
     if metrics:
         table.append(Route("GET", "/metrics", _metrics, _METRICS))
     return tuple(table)

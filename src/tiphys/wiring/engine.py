@@ -162,6 +162,8 @@ def build_engine(
         ),
         metrics=metrics.render,
         pushed=watch.pushed,
+        repository_book=lambda: secrets.book,
+        repository_state=watch.connection,
         clusters=lambda: plane.clusters,
         cluster_book=clusters.admin(plane),
     )
