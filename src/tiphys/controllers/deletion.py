@@ -127,6 +127,7 @@ class Deletion:
             return None
         try:
             session = await self._clusters(destination.server)
+            known.session = session
             await session.until_settled(self._clock.monotonic())
             if session.trouble is not None:
                 raise session.trouble

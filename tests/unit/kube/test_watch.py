@@ -207,6 +207,18 @@ async def test_a_refused_list_is_a_state_and_is_tried_again_later_and_later() ->
         ]
 
 
+async def test_a_wait_after_an_error_ends_when_it_is_told_to_try_again() -> None:
+    refused = fail(403, "Forbidden")
+    async with reflecting(refused, refused, listing("5")) as (_copy, server, reflector, clock):
+        await until(lambda: len(server.seen) == 1 and clock.sleepers == 1, "refused")
+        reflector.retry_now()
+        await until(lambda: len(server.seen) == 2, "it tries again at once")
+        await until(lambda: clock.sleepers == 1, "and waits again")
+        assert not reflector.state.synced
+        assert await clock.advance_to_next() == pytest.approx(1.6)
+        await asyncio.wait_for(reflector.wait_synced(), 2)
+
+
 async def test_watches_that_end_at_once_are_not_asked_for_without_a_pause() -> None:
     async with reflecting(listing("5"), stream(), stream()) as (_, server, _r, clock):
         await until(lambda: len(watches(server)) == 1 and clock.sleepers == 1, "it waits after the first")
