@@ -30,7 +30,7 @@ from tiphys.wiring.options import EngineOptions
 
 # A Go program reserves far more addresses than it uses: the SDK some 1.8 GB before it does anything.
 TOOL_LIMITS = PoolLimits(
-    memory_bytes=4 * 1024**3,
+    memory_bytes=3 * 1024**3,
     file_bytes=128 * 1024**2,
     open_files=256,
     max_rss_bytes=600 * 1024**2,

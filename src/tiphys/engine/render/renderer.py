@@ -217,11 +217,11 @@ class Renderer:
             tool = plan_helm(tree, source.path, block, context, tool_version=version)
         else:
             tool = plan_kustomize(tree, source.path, block, context, tool_version=tools.kubectl_version)
-        # What the type was told by, and override files that may come.
-        beside = (CHART_FILE, *KUSTOMIZATION_FILES, *override_files(context.app_name))
-        reads = {path: tree.tree_id(path) for path in [posixpath.join(source.path, name) for name in beside]} | dict(
-            tool.reads
-        )
+        reads = dict(tool.reads)
+        if source.path not in reads:  # then also what the type was told by, and override files that may come
+            for name in (CHART_FILE, *KUSTOMIZATION_FILES, *override_files(context.app_name)):
+                path = posixpath.join(source.path, name)
+                reads.setdefault(path, tree.tree_id(path))
         return _Plan(
             tool.key,
             tuple(reads.items()),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import orjson
 
@@ -65,7 +65,24 @@ def plan_helm(
         "local_dependencies": local,
     }
     found = tuple(files.found.values())
-    return ToolPlan(HELM, _key(request, found, tool_version), tuple(reads.items()), found, request, uses_kube=uses_kube)
+    return ToolPlan(
+        HELM,
+        _key(request, found, tool_version),
+        _not_implied(path, reads, files.links),
+        found,
+        request,
+        uses_kube=uses_kube,
+    )
+
+
+def _not_implied(
+    path: str, reads: Mapping[str, str | None], links: Collection[str]
+) -> tuple[tuple[str, str | None], ...]:
+    """`reads` without what the id of the chart's own folder says already: all below it but what links lead to."""
+    below = f"{path}/" if path else ""
+    return tuple(
+        (read, oid) for read, oid in reads.items() if read == path or read in links or not read.startswith(below)
+    )
 
 
 def _key(request: Mapping[str, object], files: Iterable[ToolFile], tool_version: str) -> str:
@@ -80,12 +97,14 @@ class _Files:
     def __init__(self, tree: SourceTree) -> None:
         self._tree = tree
         self.found: dict[str, ToolFile] = {}
+        self.links: set[str] = set()
         self._bytes = 0
 
     def add_folder(self, path: str, reads: dict[str, str | None]) -> None:
         """Everything below a folder; links inside the repository are given as what they lead to."""
         for entry in self._tree.entries(path, recurse=True):
             if entry.kind is FileKind.LINK:
+                self.links.add(entry.path)
                 reads[entry.path] = self._tree.tree_id(entry.path)
                 if not entry.oid:
                     self._add_linked_folder(entry.path, reads)
@@ -98,6 +117,7 @@ class _Files:
         # Once: a link in what a link leads to may lead back.
         for entry in self._tree.entries(path, recurse=True):
             if entry.kind is FileKind.LINK:
+                self.links.add(entry.path)
                 reads[entry.path] = self._tree.tree_id(entry.path)
                 if not entry.oid:
                     raise _failed(f"{entry.path}: a link to a folder inside a linked folder is not followed")

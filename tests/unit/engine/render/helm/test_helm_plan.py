@@ -79,10 +79,11 @@ def test_value_files_that_cannot_be_had(repository: Repository, file: str, says:
 
 def test_missing_value_files_may_be_ignored_and_count_when_they_come(repository: Repository) -> None:
     snapshot = repository.snapshot(small())
-    files = ["later.yaml", "later/*.yaml"]
+    files = ["later.yaml", "later/*.yaml", "/elsewhere.yaml"]
     found = plan(snapshot, valueFiles=files, ignoreMissingValueFiles=True)
     assert found.request["value_files"] == []
-    assert dict(found.reads)["chart/later.yaml"] is None
+    # What lies in the chart's own folder is covered by the id of the folder.
+    assert found.reads == (("chart", snapshot.tree.tree_id("chart")), ("elsewhere.yaml", None))
     later = repository.snapshot({"chart/later.yaml": "v: 2\n"})
     assert values_read(later, *files, ignoreMissingValueFiles=True) == ["chart/later.yaml"]
 
