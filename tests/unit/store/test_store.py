@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -245,4 +246,23 @@ async def test_the_database_is_for_its_owner_only(tmp_path: Path) -> None:
     await database.start()
     await Ledger(database).open_operation(row())
     assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}
+    await database.stop()
+
+
+async def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    database = Database(sqlite_url(path))
+    await database.start()
+    await Ledger(database).open_operation(row())
+    await database.stop()
+    with sqlite3.connect(path) as connection:
+        connection.execute("alter table operations drop column render_keys")
+        connection.execute("update meta set value='1' where key='schema_version'")
+    connection.close()
+    database = Database(sqlite_url(path))
+    await database.start()
+    ledger = Ledger(database)
+    assert [found.render_keys for found in await ledger.list_for_app("argocd", "web")] == [()]
+    await ledger.close_operation(replace(row(), phase="Succeeded", render_keys=("a", "b")))
+    assert [found.render_keys for found in await ledger.list_for_app("argocd", "web")] == [("a", "b")]
     await database.stop()
