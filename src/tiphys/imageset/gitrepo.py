@@ -17,6 +17,7 @@ REMOTE_TIMEOUT_S = 120.0
 _REGULAR = ("100644", "100755")
 _CREDENTIALS = re.compile(r"(://)[^/@\s]+@")
 _RACE = ("[rejected]", "stale info", "fetch first", "cannot lock ref", "failed to update ref", "incorrect old value")
+_IN_THE_WAY = ("cannot lock ref", ".lock': File exists", "shallow file has changed")
 
 
 class GitError(Exception):
@@ -126,11 +127,16 @@ class WorkTree:
 
 
 async def fetch_tip(git: Git, remote: str, branch: str, *, ref: str, shallow: bool) -> str:
-    """Fetch a branch and put it at our own `ref`; the id of its tip. Raises GitError."""
+    """Fetch a branch and put it at our own `ref`, no other ref is touched; the id of its tip.
+
+    Raises PushRaceError when another git in the same repository was in the way, GitError.
+    """
     depth = ("--depth", "1") if shallow else ()
-    await git.run(
-        "fetch", "--quiet", "--no-tags", *depth, "--", remote, f"+refs/heads/{branch}:{ref}", timeout_s=REMOTE_TIMEOUT_S
-    )
+    arguments = ("--quiet", "--no-tags", "--refmap=", *depth, "--", remote, f"+refs/heads/{branch}:{ref}")
+    done = await git.attempt("fetch", *arguments, timeout_s=REMOTE_TIMEOUT_S)
+    if done.exit_code != 0:
+        said = _said(("fetch",), done)
+        raise PushRaceError(said) if any(word in said for word in _IN_THE_WAY) else GitError(said)
     return (await git.run("rev-parse", "--verify", f"{ref}^{{commit}}")).decode().strip()
 
 

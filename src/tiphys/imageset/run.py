@@ -75,14 +75,14 @@ async def set_and_push(
     with tempfile.TemporaryDirectory(prefix="tiphys-image-set-") as scratch:
         try:
             for attempt in range(1, PUSH_ATTEMPTS + 1):
-                tip = await fetch_tip(git, target.remote, target.branch, ref=ref, shallow=shallow)
-                edits = tuple(await plan_edits(Tip(git, tip), request))
-                if dry_run or not edits:
-                    return Result(edits, branch=target.branch, attempts=attempt)
-                files = {edit.path: edit.content for edit in edits}
-                text = message or default_message(edits)
-                commit = await commit_on(git, tip, files, text, index=Path(scratch) / f"index-{attempt}")
                 try:
+                    tip = await fetch_tip(git, target.remote, target.branch, ref=ref, shallow=shallow)
+                    edits = tuple(await plan_edits(Tip(git, tip), request))
+                    if dry_run or not edits:
+                        return Result(edits, branch=target.branch, attempts=attempt)
+                    files = {edit.path: edit.content for edit in edits}
+                    text = message or default_message(edits)
+                    commit = await commit_on(git, tip, files, text, index=Path(scratch) / f"index-{attempt}")
                     await push(git, target.remote, target.branch, commit=commit, expected=tip)
                 except PushRaceError as error:
                     last = error

@@ -187,6 +187,29 @@ async def test_ten_pushers_at_once_lose_nothing(remote: Remote) -> None:
     assert len(attempts) == 10
 
 
+async def test_pushers_in_one_work_tree_do_not_stand_in_each_other_s_way(remote: Remote) -> None:
+    """Jobs that share a clone: every edit lands, and the clone is in order afterwards."""
+    git = Git(remote.tree, ENV)
+
+    async def one(number: int) -> None:
+        result = await set_and_push(
+            git,
+            ORIGIN,
+            _request(f"app-{number}:v{number}"),
+            message="m",
+            clock=SystemClock(),
+            jitter=lambda: (number * 0.137) % 1,
+        )
+        assert result.pushed
+
+    await asyncio.gather(*(one(number) for number in range(4)))
+
+    text = remote.show("app/kustomization.yaml")
+    assert all(f"- name: app-{number}\n  newTag: v{number}\n" in text for number in range(4))
+    assert _git(remote.tree, "for-each-ref", "refs/tiphys") == ""
+    assert _git(remote.tree, "fsck", "--no-dangling") == ""
+
+
 async def test_a_hook_that_refuses_is_no_race(remote: Remote) -> None:
     """A protected branch is said at once, in the server's words."""
     hook = remote.bare / "hooks" / "pre-receive"

@@ -64,6 +64,7 @@ class Closure:
         self.reads: dict[str, str | None] = {}
         self.files: dict[str, str] = {}
         self._size = 0
+        self._found: dict[str, Found | None] = {}
         self._listings: dict[str, dict[str, FileEntry] | None] = {}
         self._open: list[str] = []
         self._builds: dict[str, int] = {}
@@ -83,15 +84,21 @@ class Closure:
 
     def find(self, path: str) -> Found | None:
         """What is at `path`, links followed; None when nothing is. Raises StageError for links out of the repository."""
+        if path not in self._found:
+            self._found[path] = self._find(path)
+        return self._found[path]
+
+    def _find(self, path: str) -> Found | None:
         if not path:
             return Found(directory=True)
-        parent = self.find(posixpath.dirname(path))
+        above, _, name = path.rpartition("/")
+        parent = self.find(above)
         if parent is None or not parent.directory:
             return None
-        listing = self._listing(posixpath.dirname(path))
+        listing = self._listing(above)
         if listing is None:
             return self._probe(path, linked=parent.linked)
-        entry = listing.get(posixpath.basename(path))
+        entry = listing.get(name)
         if entry is None:
             return None
         linked = parent.linked or entry.kind is FileKind.LINK
