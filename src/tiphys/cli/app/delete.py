@@ -72,7 +72,7 @@ def delete(
         else:
             click.echo(f"application '{name}' deleted")
     if deleted:
-        board = board_for(ctx, "wide")
+        board = board_for(ctx, "wide", changes=False)
 
         def wait_one(own: Api, name: str, namespace: str) -> None:
             _wait(own, name, namespace, board)

@@ -53,13 +53,13 @@ class Board(Protocol):
         """Nothing more is told."""
 
 
-def board_for(ctx: click.Context, form: str) -> Board:
-    """The board that fits: silent for programs' forms, a panel on a terminal, else lines."""
+def board_for(ctx: click.Context, form: str, *, changes: bool = True) -> Board:
+    """The board that fits: silent for programs' forms, a panel on a terminal, else lines, of changes if wanted."""
     if form in ("json", "yaml"):
         return Lines(silent=True)
     if sys.stdout.isatty() and sys.stderr.isatty():
         return Panel(colour=is_coloured(ctx, err=True))
-    return Lines()
+    return Lines(silent=not changes)
 
 
 class Lines:
