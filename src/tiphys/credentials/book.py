@@ -47,12 +47,15 @@ class RepositoryBook:
     templates: tuple[tuple[str, _Entry], ...] = ()  # (normal URL, Secret), longest URL first
     known_hosts: str = ""
     certificates: Mapping[str, str] = field(default=EMPTY)  # host -> PEM
+    projects: frozenset[str] = frozenset()  # those that have Secrets of their own
 
     def scope(self, url: str, project: str) -> str:
         """The project if it has a Secret or template of its own that may be about the URL, else the empty string.
 
         Projects with the same scope have the same credentials for the URL.
         """
+        if not project or project not in self.projects:
+            return ""
         normal = normalize_git_url(url)
         own = any(entry.project == project for entry in self.repositories.get(normal, ()))
         own = own or any(entry.project == project and _begins(normal, start) for start, entry in self.templates)
@@ -133,8 +136,13 @@ def make_book(
         if start and (entry.value is None or entry.value.type == "git"):
             starts.append((start, entry))
     starts.sort(key=lambda pair: len(pair[0]), reverse=True)
+    projects = {e.project for entries in by_url.values() for e in entries} | {e.project for _, e in starts}
     return RepositoryBook(
-        {url: tuple(entries) for url, entries in by_url.items() if url}, tuple(starts), known_hosts, certificates
+        {url: tuple(entries) for url, entries in by_url.items() if url},
+        tuple(starts),
+        known_hosts,
+        certificates,
+        frozenset(projects),
     )
 
 

@@ -20,6 +20,7 @@ from tiphys.engine.source.access import GitCredentials
 from tiphys.engine.source.fileevents import FileEvents, system_file_events
 from tiphys.engine.source.mirrors import Mirror, RunProgram
 from tiphys.engine.source.notify import watch_refs
+from tiphys.engine.source.reach import CONNECT_TIMEOUT_S
 from tiphys.engine.source.resolve import FULL_SHA, check_expression, find_commit, tags_by_commit, unknown_revision
 from tiphys.engine.source.tree import GitTree, TreeObjects
 from tiphys.engine.source.urls import RepositoryUrl, parse_repository_url
@@ -65,6 +66,7 @@ class GitRepositories:
         git: str = "git",
         env: Mapping[str, str] | None = None,
         fetch_timeout_s: float = FETCH_TIMEOUT_S,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
         file_events: Callable[[], FileEvents] = system_file_events,
     ) -> None:
         self._root = root
@@ -74,6 +76,7 @@ class GitRepositories:
         self._git = git
         self._env = dict(env) if env is not None else {"PATH": os.defpath}
         self._fetch_timeout_s = fetch_timeout_s
+        self._connect_timeout_s = connect_timeout_s
         self._file_events = file_events
         self._mirrors: dict[str, Mirror] = {}
         # By what is asked for, as written, so that it is parsed once.
@@ -174,6 +177,7 @@ class GitRepositories:
                 git=self._git,
                 env=self._env,
                 fetch_timeout_s=self._fetch_timeout_s,
+                connect_timeout_s=self._connect_timeout_s,
             )
         return mirror, credentials
 

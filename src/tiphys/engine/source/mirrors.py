@@ -7,6 +7,7 @@ git packs it now and then; objects that no ref leads to any more are kept for tw
 from __future__ import annotations
 
 import asyncio
+import math
 import shutil
 import threading
 from collections.abc import Awaitable, Mapping
@@ -19,6 +20,7 @@ import pygit2.enums
 from tiphys.engine.source.access import GitCredentials
 from tiphys.engine.source.environment import git_environment, sends_header
 from tiphys.engine.source.failures import DAMAGED, NO_HEAD, REDIRECTED, fetch_failed
+from tiphys.engine.source.reach import CONNECT_TIMEOUT_S, is_silent
 from tiphys.engine.source.resolve import HEAD_REF
 from tiphys.engine.source.tree import TreeObjects
 from tiphys.engine.source.urls import RepositoryUrl
@@ -30,6 +32,7 @@ GIT_OUTPUT_LIMIT_BYTES = 1024 * 1024
 # Small fetches leave loose objects; git decides by itself whether there are enough to pack.
 PACK_EVERY_FETCHES = 64
 PACK_TIMEOUT_S = 600.0
+TRUSTED_S = 60.0  # a server that answered is not asked for so long whether it does
 
 _RETRY = Backoff(initial_s=5.0, factor=2.0, max_s=180.0)
 _BRANCHES_AND_TAGS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
@@ -64,6 +67,7 @@ class Mirror:
         git: str,
         env: Mapping[str, str],
         fetch_timeout_s: float,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
     ) -> None:
         self.url = url
         self.folder = folder
@@ -74,6 +78,8 @@ class Mirror:
         self._git = git
         self._env = env
         self._fetch_timeout_s = fetch_timeout_s
+        self._connect_timeout_s = connect_timeout_s
+        self._answered_at = -math.inf
         self._fetching = asyncio.Lock()
         self._started = 0  # fetches begun
         self._ended = 0  # number of the last fetch that ended
@@ -128,6 +134,7 @@ class Mirror:
     async def _fetch_once(self, number: int) -> None:
         try:
             await self._open()
+            await self._require_answer()
             completed = await self._git_fetch((*_BRANCHES_AND_TAGS, _HEAD), prune=True)
             text = completed.stderr.decode("utf-8", "replace")
             if completed.exit_code != 0 and NO_HEAD.search(text):
@@ -147,9 +154,16 @@ class Mirror:
             self._outcome = None
             self._failures = 0
             self.fetched += 1
+            self._answered_at = asyncio.get_running_loop().time()
         self._ended = number
         if self._outcome is None and self.fetched % PACK_EVERY_FETCHES == 0:
             await self._pack()
+
+    async def _require_answer(self) -> None:
+        if asyncio.get_running_loop().time() - self._answered_at < TRUSTED_S:
+            return
+        if await is_silent(self.url, self.credentials, self._env, self._connect_timeout_s):
+            raise self._failure(f"connection timed out: no answer within {self._connect_timeout_s:g} s")
 
     async def _git_fetch(self, refspecs: tuple[str, ...], *, prune: bool) -> Completed:
         argv = [self._git, "fetch", "--quiet", "--no-tags", "--force", "--no-write-fetch-head", "--no-auto-maintenance"]

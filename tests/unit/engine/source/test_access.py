@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import http.client
 import http.server
 import os
+import socket
+import ssl
 import stat
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from tests.support.gitssh import make_key, serve_ssh, why_no_sshd
 from tests.unit.engine.source.trees import Bare
 
@@ -231,6 +238,119 @@ async def test_a_redirection_on_the_same_host_is_followed_with_credentials(bare:
     with serve_git(tmp_path, user="jo", password="p@ss:w0rd/é", redirect={"/old": "/repo.git"}) as port:
         url = f"http://127.0.0.1:{port}/old"
         assert await over(tmp_path).revision(url, "main", credentials=credentials) == sha
+
+
+async def test_a_server_that_does_not_answer_is_given_up_soon(tmp_path: Path) -> None:
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(0)
+    waiting = [socket.socket() for _ in range(4)]  # as many as it takes, and more: the next gets no answer
+    for one in waiting:
+        one.setblocking(False)
+        one.connect_ex(listener.getsockname())
+    repositories = GitRepositories(
+        tmp_path / "m", clock=SystemClock(), env={"PATH": os.environ["PATH"]}, connect_timeout_s=0.2
+    )
+    try:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/repo.git"
+        message = await told(repositories, url, GitCredentials())
+    finally:
+        for one in (*waiting, listener):
+            one.close()
+    assert "the server did not answer in time (git: connection timed out: no answer within 0.2 s)" in message
+
+
+@contextmanager
+def over_tls(app_port: int, certificate: Path, key: Path, ca: Path | None) -> Iterator[int]:
+    """A TLS server before a plain one; with `ca` it takes clients with a certificate of that CA only."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    if ca is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(ca)
+
+    class Forward(http.server.BaseHTTPRequestHandler):
+        def _forward(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            client = http.client.HTTPConnection("127.0.0.1", app_port)
+            client.request(self.command, self.path, body, dict(self.headers))
+            answer = client.getresponse()
+            data = answer.read()
+            self.send_response(answer.status)
+            for name, value in answer.getheaders():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        do_GET = do_POST = _forward
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    class Server(http.server.ThreadingHTTPServer):
+        def handle_error(self, request: object, client_address: object) -> None:
+            pass  # clients that are refused
+
+    server = Server(("127.0.0.1", 0), Forward)
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _client(now: datetime) -> tuple[str, str]:
+    """A certificate for a client, which is its own CA, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "jo")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return certificate.public_bytes(pem).decode(), private.decode()
+
+
+async def test_certificates_are_checked_and_shown(bare: Bare, tmp_path: Path) -> None:
+    from tests.support.githttp import serve_git
+
+    from tiphys.devcluster.pki import ensure_pki
+
+    now = SystemClock().now()
+    pki = ensure_pki(tmp_path / "pki", now=now, new_token="x")
+    client_cert, client_key = _client(now)
+    (tmp_path / "client.pem").write_text(client_cert)
+    sha = bare.commit({"a": "1"})
+    ca = pki.ca_pem
+    identity = GitCredentials(
+        client_cert=client_cert,
+        client_key=Secret(client_key),
+        connection=Connection(ca=ca),
+    )
+    with serve_git(tmp_path) as plain:
+        with over_tls(plain, pki.cert_path, pki.key_path, None) as port:
+            url = f"https://127.0.0.1:{port}/repo.git"
+            assert "its TLS certificate is not trusted" in await told(over(tmp_path / "1"), url, GitCredentials())
+            for number, connection in enumerate((Connection(ca=ca), Connection(insecure=True))):
+                credentials = GitCredentials(connection=connection)
+                assert await over(tmp_path / f"2{number}").revision(url, "main", credentials=credentials) == sha
+        with over_tls(plain, pki.cert_path, pki.key_path, tmp_path / "client.pem") as port:
+            url = f"https://127.0.0.1:{port}/repo.git"
+            await told(over(tmp_path / "3"), url, GitCredentials(connection=Connection(ca=ca)))
+            assert await over(tmp_path / "4").revision(url, "main", credentials=identity) == sha
 
 
 async def test_ssh_checks_host_and_key(bare: Bare, tmp_path: Path) -> None:
