@@ -241,6 +241,9 @@ class ClusterSessions:
                 session.catalogue = await session.discovery.catalogue()
         except TimeoutError:
             raise ClusterUnreachable(session.server, f"no answer within {LOOK_WITHIN_S:g} s") from None
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            why = f"its answer cannot be understood ({type(error).__name__})"
+            raise ClusterUnreachable(session.server, why) from error
         return version_of(version)
 
 
