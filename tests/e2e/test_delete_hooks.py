@@ -159,3 +159,45 @@ def test_a_deletion_that_asks_for_approval_waits_for_it(
     approve(environment, "asks")
     until_gone(environment, "asks")
     assert live(environment, namespace, "configmap", "careful") is None
+
+
+PROJECT = """\
+apiVersion: argoproj.io/v1alpha1
+kind: AppProject
+metadata:
+  name: {name}
+  namespace: argocd
+spec:
+  sourceRepos: ["*"]
+  destinations:
+    - server: "*"
+      namespace: "*"
+  clusterResourceWhitelist:
+    - group: "*"
+      kind: "*"
+  namespaceResourceBlacklist: {denied}
+"""
+
+
+def test_what_the_project_does_not_permit_is_left_alone(
+    environment: Environment, repo: GitRepository, namespace: str
+) -> None:
+    """A kind that was forbidden since is not deleted with the Application."""
+    secret = "apiVersion: v1\nkind: Secret\nmetadata:\n  name: token\nstringData:\n  a: b\n"
+    repo.commit(files(secret=secret, config=config_map("settings", a="1")))
+    environment.apply(PROJECT.format(name=namespace, denied="[]"))
+    text = application("fenced", repo.url, namespace=namespace)
+    environment.apply(text.replace("project: default", f"project: {namespace}"))
+    environment.until_app("fenced")
+    environment.apply(PROJECT.format(name=namespace, denied='[{group: "", kind: Secret}]'))
+
+    def known() -> bool | Pending:
+        rows = environment.application("fenced")["status"]["resources"]
+        now = {r["name"]: r.get("status") for r in rows}
+        return now.get("token") == "Unknown" or Pending(now)
+
+    environment.until(known, within_s=30, what="the engine to know the project's new rule")
+    delete(environment, "fenced")
+    until_gone(environment, "fenced")
+    assert live(environment, namespace, "configmap", "settings") is None
+    assert live(environment, namespace, "secret", "token") is not None

@@ -101,14 +101,30 @@ def test_what_was_applied_client_side_moves_to_the_server_side(
 
     change = {"spec": {"syncPolicy": {"syncOptions": ["ServerSideApply=true"]}}}
     environment.kubectl("patch", "application", "migrate", "-n", "argocd", "--type=merge", "-p", json.dumps(change))
-    repo.commit(files(ours=config_map("ours", a="9"), theirs=config_map("theirs", a="9")))
+    repo.commit(files(ours=config_map("ours", a="1"), theirs=config_map("theirs", a="9")))
     until_ended(environment, "migrate", after=last_start(app))
-    for name in ("ours", "theirs"):
+    for name, value in (("ours", "1"), ("theirs", "9")):
         found = read(environment, namespace, "configmap", name)
-        assert found["data"] == {"a": "9"}
+        assert found["data"] == {"a": value}
         assert managers(found) == {("argocd-controller", "Apply")}
         assert "kubectl.kubernetes.io/last-applied-configuration" not in found["metadata"]["annotations"]
     environment.until_app("migrate")
+
+
+def test_a_dropped_field_alone_is_drift_although_it_was_applied_client_side(
+    environment: Environment, repo: GitRepository, namespace: str
+) -> None:
+    """The switch to server-side apply and the change come together; nothing else differs."""
+    repo.commit(files(config=config_map("settings", a="1", b="2")))
+    environment.apply(application("dropped", repo.url, namespace=namespace))
+    app = environment.until_app("dropped")
+    dropped = annotated(config_map("settings", a="1"), sync_options="ServerSideApply=true")
+    environment.kubectl(
+        "annotate", "configmap", "settings", "-n", namespace, "argocd.argoproj.io/sync-options=ServerSideApply=true"
+    )
+    repo.commit(files(config=dropped))
+    until_ended(environment, "dropped", after=last_start(app))
+    until_data(environment, namespace, "settings", {"a": "1"})
 
 
 def test_replace_puts_the_manifest_in_the_objects_place(

@@ -12,6 +12,7 @@ from tiphys.apimachinery.apierrors import ApiError, Conflict, NotFound
 from tiphys.apimachinery.names import GroupKind
 from tiphys.controllers.clusters import ClusterSession, OpenCluster
 from tiphys.controllers.comparer import Comparer
+from tiphys.controllers.comparison import Permissions
 from tiphys.controllers.controlplane import ControlPlane, Key
 from tiphys.controllers.deletehooks import (
     DONE,
@@ -25,6 +26,7 @@ from tiphys.controllers.deletehooks import (
 from tiphys.controllers.known import Known
 from tiphys.engine.states import Live, StageError
 from tiphys.engine.sync.apply import CRD
+from tiphys.engine.target.build import Permit
 from tiphys.kube.discovery import DiscoveryError
 from tiphys.kube.transport import ClusterUnreachable
 from tiphys.model.annotations import (
@@ -44,7 +46,9 @@ from tiphys.model.annotations import (
     sync_wave,
 )
 from tiphys.model.application import Application
+from tiphys.model.destination import ApplicationDestination
 from tiphys.model.statuses import ConditionType
+from tiphys.policy.project import ProjectScope
 from tiphys.policy.spec import DestinationError, resolve_destination
 from tiphys.runtime.clock import Clock, format_time
 from tiphys.runtime.log import Logger
@@ -132,7 +136,7 @@ class Deletion:
             if session.trouble is not None:
                 raise session.trouble
             if stage is Stage.CASCADE:
-                progress = await self._cascade(app, known.instance, session)
+                progress = await self._cascade(app, known.instance, session, self._permit(app, destination))
             else:
                 context = await self._comparer.context(app, known)
                 kind = stage.hook_type
@@ -150,7 +154,15 @@ class Deletion:
         await self._say(key, app, progress.problem)
         return progress.wait_s
 
-    async def _cascade(self, app: Application, instance: str, session: ClusterSession) -> Progress:
+    def _permit(self, app: Application, destination: ApplicationDestination) -> Permit:
+        """What the project lets its Applications touch; an Application whose project is gone may still be deleted."""
+        project, clusters = self._plane.projects.get(app.project_name), self._plane.clusters
+        if project is None:
+            return lambda _kind, _namespaced, _namespace, _name: None
+        scope = ProjectScope(clusters=tuple(c for c in clusters if c.project and c.project == project.name))
+        return Permissions(project, destination, scope)
+
+    async def _cascade(self, app: Application, instance: str, session: ClusterSession, permit: Permit) -> Progress:
         """Delete the last wave that is left."""
         policy = cascade_policy(app.finalizers)
         assert policy is not None
@@ -163,7 +175,12 @@ class Deletion:
         unknown = await session.live.require(kinds)
         if unknown:
             return Progress(False, "; ".join(unknown.values()), _AGAIN_S)
-        left = [row for row in session.index.of_instance(instance) if self._cascades(row, app)]
+        left = [
+            row
+            for row in session.index.of_instance(instance)
+            if self._cascades(row, app)
+            and permit(row.key.group_kind, bool(row.key.namespace), row.key.namespace, row.key.name) is None
+        ]
         if not left:
             return DONE
         if not _approved(app) and _asks_for_approval(app, left):

@@ -35,6 +35,7 @@ from tiphys.engine.states import (
 )
 from tiphys.engine.target.build import Permit, Placement, Scope, build_target
 from tiphys.model.annotations import (
+    LAST_APPLIED,
     annotations_of,
     compare_options,
     effective_option,
@@ -210,7 +211,7 @@ def _verdict(
             return ResourceVerdict(drift, health), Undecided(wanted, live, None)
         manifest = read.manifest
     rule = ignored(key)
-    if effective_option(wanted.options, options, "ServerSideApply") == "true":
+    if _is_server_side(wanted, live, options):
         difference = compare_applied(wanted.manifest, manifest, live.applied, ignored=rule)
     else:
         difference = compare(wanted.manifest, manifest, ignored=rule)
@@ -238,6 +239,17 @@ def _verdict(
     asks = _needs_confirmation(wanted.options, options) or _live_needs_confirmation(live)
     drift = Drift(key, kind, wanted, live, "", wanted.wave, needs_confirmation=asks)
     return ResourceVerdict(drift, health), doubt
+
+
+def _is_server_side(wanted: Target, live: Live, options: Sequence[str]) -> bool:
+    """A server-side apply is what would be done, and what was done last.
+
+    An object that was only applied client-side so far is compared as such: what Git has dropped since is to be removed,
+    and only its last-applied annotation knows that.
+    """
+    if effective_option(wanted.options, options, "ServerSideApply") != "true":
+        return False
+    return bool(live.applied) or LAST_APPLIED.encode() not in live.json
 
 
 def _needs_confirmation(own: Collection[str], app_options: Sequence[str]) -> bool:

@@ -207,6 +207,25 @@ async def test_a_sync_that_takes_too_long_is_terminated_and_not_retried(alone: B
         assert await alone.config_map("a") is None
 
 
+async def test_the_instance_may_apply_server_side_where_nobody_says_otherwise(alone: Bench) -> None:
+    own = config_map("b").replace(
+        "  name: b\n", "  name: b\n  annotations:\n    argocd.argoproj.io/sync-options: ServerSideApply=false\n"
+    )
+    alone.repo.commit({"apps/a.yaml": config_map("a"), "apps/b.yaml": own})
+    async with alone.engine():
+        params = {"data": {"tiphys.apply.serverSide": "true"}}
+        await alone.client.patch(
+            CONFIG_MAPS, "argocd-cmd-params-cm", params, "argocd", content_type=MERGE, field_manager="test"
+        )
+        await alone.create(syncPolicy=AUTOMATED)
+        await alone.until_status(phase="Succeeded", sync="Synced", operation=False)
+    ways = {}
+    for name in ("a", "b"):
+        entries = (await alone.client.get(CONFIG_MAPS, name, alone.namespace))["metadata"]["managedFields"]
+        ways[name] = [(e["manager"], e["operation"]) for e in entries]
+    assert ways == {"a": [("argocd-controller", "Apply")], "b": [("argocd-controller", "Update")]}
+
+
 async def test_a_hook_made_before_a_crash_is_not_made_again(alone: Bench) -> None:
     alone.repo.commit({"apps/hook.yaml": hook("pre"), "apps/a.yaml": config_map("a")})
     async with alone.engine():
