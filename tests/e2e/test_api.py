@@ -28,6 +28,20 @@ metadata:
 stringData:
   password: hunter2-{word}
 """
+CRON_JOB = """\
+apiVersion: batch/v1
+kind: CronJob
+metadata:
+  name: yearly
+spec:
+  schedule: "0 0 1 1 *"
+  jobTemplate:
+    spec:
+      template:
+        spec:
+          restartPolicy: Never
+          containers: [{name: c, image: busybox}]
+"""
 
 
 @dataclass
@@ -281,6 +295,50 @@ def test_actions_change_the_live_object(environment: Environment, api: Api, depl
     live = environment.kubectl.json("get", "deployment", "my-app", "-n", namespace)
     assert live["spec"]["replicas"] == 3
     assert "no action 'explode'" in api.refused(400, "POST", f"{path}/v2", {**one, "action": "explode"})
+
+
+def test_a_job_is_made_from_a_cron_job_and_belongs_to_the_application(
+    environment: Environment, api: Api, deployed: str, namespace: str, repo: GitRepository
+) -> None:
+    revision = repo.commit({"apps/my-app/cron.yaml": CRON_JOB})
+    path = f"{V1}/applications/{deployed}"
+    api.get(path, refresh="normal")
+    api.ok("POST", f"{path}/sync", {})
+    until_synced(environment, api, deployed, revision)
+    one = {"group": "batch", "kind": "CronJob", "version": "v1", "namespace": namespace, "resourceName": "yearly"}
+    assert api.ok("POST", f"{path}/resource/actions", "create-job", **one) == {}
+    (job,) = environment.kubectl.json("get", "jobs", "-n", namespace)["items"]
+    assert job["metadata"]["annotations"]["cronjob.kubernetes.io/instantiate"] == "manual"
+
+    def belongs() -> bool | Pending:
+        nodes = api.get(f"{path}/resource-tree")["nodes"]
+        found = next((node for node in nodes if node["name"] == job["metadata"]["name"]), None)
+        return found["parentRefs"][0]["name"] == "yearly" if found is not None else Pending(nodes)
+
+    environment.until(belongs, what="the Job in the tree")
+    name = job["metadata"]["name"]
+    live = api.get(f"{path}/resource", **{**one, "kind": "Job", "resourceName": name})
+    assert json.loads(live["manifest"])["metadata"]["uid"] == job["metadata"]["uid"]
+
+
+def test_repositories_are_read_without_their_credentials(
+    api: Api, environment: Environment, deployed: str, repo: GitRepository
+) -> None:
+    found = {"type": "git", "url": repo.url, "username": "jo", "password": "hunter2"}
+    label = {"argocd.argoproj.io/secret-type": "repository"}
+    metadata = {"name": f"repo-{deployed}", "namespace": "argocd", "labels": label}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": found}
+    environment.apply(json.dumps(secret))
+
+    def listed() -> bool | Pending:
+        items = api.get(f"{V1}/repositories", repo=repo.url)["items"]
+        return bool(items) or Pending(items)
+
+    environment.until(listed, what="the repository")
+    answer = api.ask("GET", f"{V1}/repositories/{quote(quote(repo.url, safe=''), safe='')}")
+    assert (answer.json["repo"], answer.json["username"]) == (repo.url, "jo")
+    assert b"hunter2" not in answer.body
+    environment.kubectl("delete", "secret", metadata["name"], "-n", "argocd")
 
 
 def test_logs_come_as_lines_events_and_a_file(api: Api, deployed: str, namespace: str) -> None:
