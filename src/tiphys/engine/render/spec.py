@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from tiphys.apimachinery.yamljson import canonical_json
 from tiphys.engine.render.globs import Glob, GlobError
 from tiphys.engine.states import StageError
 
@@ -94,7 +95,7 @@ def tool_options(source: RenderSource, found: str) -> dict[str, Any]:
 
 def _options(source: Mapping[str, object]) -> str:
     block = {field: source[field] for field, _ in _TYPE_FIELDS if source.get(field) is not None}
-    return orjson.dumps(block, option=orjson.OPT_SORT_KEYS).decode() if block else ""
+    return canonical_json(block).decode() if block else ""
 
 
 def _path(source: Mapping[str, object], problems: list[str]) -> str:

@@ -112,13 +112,21 @@ class _Tools:
 
     def _chart_backend(self) -> Backend:
         if self._helm is None:
-            if self._has_sdk:
-                self._helm = Sdk()
-            elif self._programs.get("helm"):
-                self._helm = Binary(self._programs["helm"], run_program)
-            else:
-                raise ToolError(NO_BACKEND)
+            self._helm = self._sdk() or self._helm_program()
         return self._helm
+
+    def _sdk(self) -> Backend | None:
+        try:
+            return Sdk() if self._has_sdk else None
+        except ToolError:
+            if self._programs.get("helm"):
+                return None  # a platform that the library was not made for
+            raise
+
+    def _helm_program(self) -> Backend:
+        if not self._programs.get("helm"):
+            raise ToolError(NO_BACKEND)
+        return Binary(self._programs["helm"], run_program)
 
     def _cleaned(self, text: str) -> str:
         folder = str(self._folder)

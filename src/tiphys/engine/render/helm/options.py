@@ -6,8 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import orjson
-
+from tiphys.apimachinery.yamljson import canonical_json
 from tiphys.engine.render.environment import envsubst
 from tiphys.engine.states import StageError
 
@@ -64,7 +63,7 @@ def read_options(block: Mapping[str, object], env: Mapping[str, str]) -> HelmOpt
         if not isinstance(inline, Mapping):
             reader.problems.append("helm.valuesObject is not an object")
         else:
-            values = orjson.dumps(inline, option=orjson.OPT_SORT_KEYS).decode()
+            values = canonical_json(inline).decode()
     options = HelmOptions(
         value_files=tuple(envsubst(path, env) for path in reader.texts("valueFiles")),
         ignore_missing_value_files=reader.switch("ignoreMissingValueFiles"),
