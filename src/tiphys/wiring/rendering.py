@@ -15,10 +15,11 @@ from tiphys.engine.render.cache import decode_rendered
 from tiphys.engine.render.protocol import TOOL_WORKER_ARGV, WORKER_ARGV
 from tiphys.engine.render.renderer import Renderer
 from tiphys.engine.render.spec import render_source
-from tiphys.engine.render.toolruns import ToolRuns
+from tiphys.engine.render.toolruns import TOOL_TIMEOUT_S, ToolRuns
 from tiphys.engine.render.tools import RenderContext, Tools
 from tiphys.engine.states import Rendered, Snapshot
 from tiphys.model.codec import encode
+from tiphys.model.duration import parse_duration
 from tiphys.model.source import ApplicationSource
 from tiphys.runtime.clock import Clock
 from tiphys.runtime.log import Logger
@@ -72,7 +73,7 @@ class Rendering:
             clock=clock,
             store=self.store,
             tools=tools,
-            tool_runs=ToolRuns(self.tool_pool, clock=clock),
+            tool_runs=ToolRuns(self.tool_pool, clock=clock, timeout_s=_tool_timeout_s(env, log)),
             log=log,
         )
 
@@ -97,6 +98,19 @@ class Rendering:
         """Tells of a snapshot whether it surely renders to the same as the render with this key."""
         what = render_source(encode(source))
         return lambda snapshot: self.renderer.unchanged(snapshot, what, key, context=context_of(snapshot))
+
+
+def _tool_timeout_s(env: Mapping[str, str], log: Logger) -> float:
+    """How long one run of Helm or Kustomize may take: ARGOCD_EXEC_TIMEOUT, a duration, or 90 seconds."""
+    text = env.get("ARGOCD_EXEC_TIMEOUT", "")
+    if not text:
+        return TOOL_TIMEOUT_S
+    try:
+        seconds = parse_duration(text).total_seconds()
+    except ValueError as error:
+        log.warning("ARGOCD_EXEC_TIMEOUT is not used", problem=str(error))
+        return TOOL_TIMEOUT_S
+    return max(1.0, seconds)
 
 
 def find_tools(path: str) -> Tools:
