@@ -18,6 +18,7 @@ from tiphys.engine.live.index import LiveIndex
 from tiphys.engine.states import (
     Action,
     Comparison,
+    DriftKind,
     OperationPhase,
     ResultCode,
     SyncPlan,
@@ -37,9 +38,12 @@ from tiphys.model.annotations import CSA_MIGRATION_MANAGER
 from tiphys.model.application import Application
 from tiphys.model.operation import Operation, OperationState, SyncOperationResult
 from tiphys.model.source import ApplicationSource
+from tiphys.model.statuses import ConditionType, RevisionHistory
 from tiphys.model.syncpolicy import ManagedNamespaceMetadata
 from tiphys.runtime.clock import Clock, format_time
 
+NOTHING_ASKED = "Invalid operation request: no operation specified"
+NO_LOCAL_MANIFESTS = "Invalid operation request: a sync of local manifests is not supported"
 HOOK_GONE_DEADLINE_S = 300.0  # how long a hook waits for its object of an earlier operation to go
 UNREACHABLE_DEADLINE_S = 120.0  # how long an operation waits for a cluster that does not answer
 LOOKED_AT_A_TIME = 16  # manifests, before others on the loop get their turn
@@ -350,3 +354,52 @@ def summarize(results: Mapping[TaskId, TaskResult]) -> dict[str, int]:
         word = result.status.value if result.status is not None else "Pending"
         counts[word] = counts.get(word, 0) + 1
     return counts
+
+
+def refusal(asked: Operation | None) -> str:
+    """Why a requested operation cannot even begin; empty when it can."""
+    if asked is None:
+        return ""
+    if asked.sync is None:
+        return NOTHING_ASKED
+    return NO_LOCAL_MANIFESTS if asked.sync.manifests else ""
+
+
+def comparison_errors(comparison: Comparison) -> str:
+    """Why the operation cannot tell what it would change; empty when it can. What the project forbids is not its matter."""
+    drifts = (verdict.drift for verdict in comparison.verdicts.values())
+    found = [
+        f"{ConditionType.COMPARISON_ERROR}: {drift.message}"
+        for drift in drifts
+        if drift.kind is DriftKind.UNKNOWN and drift.message and drift.key not in comparison.target.denied
+    ]
+    return "; ".join(dict.fromkeys(found))
+
+
+def shared_resource(comparison: Comparison) -> str:
+    """Which object belongs to another Application too; empty when none does."""
+    return next((text for kind, text in comparison.conditions if kind == ConditionType.SHARED_RESOURCE_WARNING), "")
+
+
+def is_request_for(found: Operation, run: OperationRun) -> bool:
+    """`operation` in the Application is the one that ran, not one that was put there since."""
+    ran = run.operation
+    if found == ran:
+        return True
+    if found.sync is None or ran.sync is None:
+        return False
+    # A run that was resumed knows the operation with its revision pinned.
+    return replace(found, sync=replace(found.sync, revision=ran.sync.revision)) == ran and found.sync.revision == ""
+
+
+def history_entry(run: OperationRun) -> RevisionHistory:
+    """What the Application's history keeps of a complete operation."""
+    return RevisionHistory(
+        revision=run.revision,
+        deployed_at=run.finished_at,
+        deploy_started_at=run.started_at,
+        source=run.sources[0] if run.sources and not run.multiple else None,
+        sources=run.sources if run.multiple else (),
+        revisions=(run.revision,) * len(run.sources) if run.multiple else (),
+        initiated_by=run.operation.initiated_by,
+    )

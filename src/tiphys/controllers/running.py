@@ -20,11 +20,22 @@ from tiphys.controllers.controlplane import Key
 from tiphys.controllers.holds import Holds
 from tiphys.controllers.ignoring import wants_respect
 from tiphys.controllers.known import Known, name_of
-from tiphys.controllers.operation import OperationRun, Stepper, make_plan, options_of, retry_message
+from tiphys.controllers.operation import (
+    OperationRun,
+    Stepper,
+    comparison_errors,
+    history_entry,
+    is_request_for,
+    make_plan,
+    options_of,
+    refusal,
+    retry_message,
+    shared_resource,
+)
 from tiphys.controllers.records import DELETED, Records
 from tiphys.controllers.statuswriter import StatusWriter
 from tiphys.engine.reconcile import ThreeWayPatcher
-from tiphys.engine.states import Comparison, OperationPhase, StageError
+from tiphys.engine.states import OperationPhase, StageError
 from tiphys.engine.status.summary import recorded_results
 from tiphys.engine.sync.apply import Applier
 from tiphys.engine.sync.auto import Decision, decide
@@ -33,12 +44,9 @@ from tiphys.model.annotations import deletion_approved_at
 from tiphys.model.application import Application
 from tiphys.model.operation import Operation, OperationState
 from tiphys.model.source import ApplicationSource
-from tiphys.model.statuses import ConditionType, RevisionHistory
 from tiphys.runtime.clock import Clock
 from tiphys.runtime.log import SILENT, Logger
 
-NOTHING_ASKED = "Invalid operation request: no operation specified"
-NO_LOCAL_MANIFESTS = "Invalid operation request: a sync of local manifests is not supported"
 BLOCKED = "Sync operation blocked by sync window"
 _AGAIN_S = 0.5
 
@@ -94,7 +102,7 @@ class Operations:
             await self._resume(app, known)
         if known.run is None:
             asked = app.operation
-            problem = _refusal(asked)
+            problem = refusal(asked)
             if asked is not None and problem:
                 await self._refuse(key, app, known, asked, problem)
                 return None
@@ -366,7 +374,10 @@ class Operations:
                 assert run.target is not None
                 run.options = replace(run.options, sync_options=context.options(run.options.sync_options))
                 comparison = await self._comparer.comparison_for(context, known, run.target)
-                shared = _shared(comparison)
+                if errors := comparison_errors(comparison):
+                    run.phase, run.message = OperationPhase.ERROR, errors
+                    return False
+                shared = shared_resource(comparison)
                 if shared and "FailOnSharedResource=true" in run.options.sync_options:
                     run.phase, run.message = OperationPhase.FAILED, f"Shared resource found: {shared}"
                     return False
@@ -453,8 +464,8 @@ class Operations:
             app,
             known,
             run.state(),
-            is_ours=lambda found: _is_request_for(found, run),
-            history=_history(run) if complete else None,
+            is_ours=lambda found: is_request_for(found, run),
+            history=history_entry(run) if complete else None,
         )
         known.run = None
         if complete:
@@ -469,31 +480,6 @@ class Operations:
             seconds=round((self._clock.now() - run.started_at).total_seconds(), 3),
         )
         self._again(key)
-
-
-def _refusal(asked: Operation | None) -> str:
-    """Why a requested operation cannot even begin; empty when it can."""
-    if asked is None:
-        return ""
-    if asked.sync is None:
-        return NOTHING_ASKED
-    return NO_LOCAL_MANIFESTS if asked.sync.manifests else ""
-
-
-def _shared(comparison: Comparison) -> str:
-    """Which object belongs to another Application too; empty when none does."""
-    return next((text for kind, text in comparison.conditions if kind == ConditionType.SHARED_RESOURCE_WARNING), "")
-
-
-def _is_request_for(found: Operation, run: OperationRun) -> bool:
-    """`operation` in the Application is the one that ran, not one that was put there since."""
-    ran = run.operation
-    if found == ran:
-        return True
-    if found.sync is None or ran.sync is None:
-        return False
-    # A run that was resumed knows the operation with its revision pinned.
-    return replace(found, sync=replace(found.sync, revision=ran.sync.revision)) == ran and found.sync.revision == ""
 
 
 def _same_as_last(app: Application, known: Known, revision: str) -> bool:
@@ -512,18 +498,6 @@ def _same_as_last(app: Application, known: Known, revision: str) -> bool:
     if result.revision == revision or revision in result.revisions:
         return True
     return bool(known.attempted) and known.attempted == known.compared.render_keys
-
-
-def _history(run: OperationRun) -> RevisionHistory:
-    return RevisionHistory(
-        revision=run.revision,
-        deployed_at=run.finished_at,
-        deploy_started_at=run.started_at,
-        source=run.sources[0] if run.sources and not run.multiple else None,
-        sources=run.sources if run.multiple else (),
-        revisions=(run.revision,) * len(run.sources) if run.multiple else (),
-        initiated_by=run.operation.initiated_by,
-    )
 
 
 def _earliest(*waits: float | None) -> float | None:

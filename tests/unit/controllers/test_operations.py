@@ -8,7 +8,19 @@ import pytest
 from tests.unit.controllers.conftest import AUTOMATED, Bench, config_map, hook
 
 from tiphys.apimachinery.apierrors import ApiError
+from tiphys.apimachinery.names import ResourceKey
 from tiphys.controllers.controlplane import APPLICATIONS, CONFIG_MAPS
+from tiphys.controllers.operation import comparison_errors
+from tiphys.engine.states import (
+    Comparison,
+    Drift,
+    DriftKind,
+    Health,
+    HealthStatus,
+    ResourceVerdict,
+    SyncStatus,
+    TargetState,
+)
 from tiphys.kube.client import MERGE
 from tiphys.wiring import Engine
 
@@ -205,6 +217,21 @@ async def test_a_sync_that_takes_too_long_is_terminated_and_not_retried(alone: B
         assert state.get("retryCount", 0) == 0
         await alone.until(lambda: _gone(alone, "pre"), "the hook is gone")
         assert await alone.config_map("a") is None
+
+
+async def test_an_operation_that_cannot_see_a_kind_ends_in_error() -> None:
+    """It would change what it does not know; what the project forbids is said by the plan."""
+    seen, lost, denied = (ResourceKey("", "ConfigMap", "ns", name) for name in "abc")
+    state = TargetState("r", "Directory", "", {}, denied={denied: "no"})
+    verdicts = {
+        seen: ResourceVerdict(Drift(seen, DriftKind.SAME, None), None),
+        lost: ResourceVerdict(Drift(lost, DriftKind.UNKNOWN, None, message="cannot be listed"), None),
+        denied: ResourceVerdict(Drift(denied, DriftKind.UNKNOWN, None, message="no"), None),
+    }
+    health, sync = Health(HealthStatus.UNKNOWN), SyncStatus.UNKNOWN
+    assert comparison_errors(Comparison(state, verdicts, health, sync)) == "ComparisonError: cannot be listed"
+    del verdicts[lost]
+    assert comparison_errors(Comparison(state, verdicts, health, sync)) == ""
 
 
 async def test_the_instance_may_apply_server_side_where_nobody_says_otherwise(alone: Bench) -> None:
