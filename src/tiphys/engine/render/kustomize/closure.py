@@ -238,7 +238,7 @@ class Closure:
         if remote and (kind is not Kind.FILE or "://" in entry):
             path = None if "://" in entry else self._path(directory, at, entry)
             found = self.find(path) if path else None
-            if path is None or found is None or found.directory:
+            if found is None:  # a folder of such a name is Kustomize's to judge
                 if kind is Kind.OPTIONAL_FILE:
                     return 0
                 raise failed(
