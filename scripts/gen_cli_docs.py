@@ -19,16 +19,25 @@ HEAD = """\
 <!-- Written by scripts/gen_cli_docs.py from the commands' own help. -->
 
 Started under the name `argocd` the same program answers with that name. Verbs, options, output and exit codes of
-`account`, `app`, `context`, `login`, `logout`, `relogin` and `version` are Argo CD's.
+`account`, `app`, `context`, `login`, `logout`, `proj`, `relogin` and `version` are Argo CD's.
 
 Booleans are written `--name`, `--name=true` or `--name=false`; a bare one takes nothing that follows it.
 
-| Exit code | Meaning |
-|---|---|
-| 0 | done |
-| 1 | wrong usage, or not the result asked for: a failed sync, resources that require pruning, a wait that timed out |
-| 20 | the API or the machine refused |
-| 130 | interrupted |
+| Exit code | `--exit-codes extended` | Meaning |
+|---|---|---|
+| 0 | 0 | done |
+| 1 | 2 | wrong usage |
+| 1 | 3 | a wait that timed out |
+| 1 | 4 | a sync that failed |
+| 20 | 5 | an application that became Degraded while its health was waited for |
+| 1 | 6 | resources that require pruning |
+| 1 | 10 | `app diff` found differences |
+| 20 | 20 | the API or the machine refused |
+| 130 | 130 | interrupted |
+
+On a terminal `app sync`, `wait`, `rollback` and `delete --wait` show a panel of what goes on; elsewhere they write a line for
+each change, and one on stderr every 15 s in which nothing changed. A first word that is no command starts
+`tiphys-WORD` or `argocd-WORD` from `PATH`.
 
 Errors are one JSON line on stderr, text on a terminal; `--logformat json|text` decides otherwise. `NO_COLOR` is respected.
 

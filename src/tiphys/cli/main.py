@@ -187,4 +187,17 @@ def entrypoint() -> None:
         from tiphys.cli.completion import complete
 
         sys.exit(complete(root, program, instruction))
+    _run_plugin(sys.argv[1:])
     sys.exit(run(sys.argv[1:], program=program))
+
+
+def _run_plugin(argv: Sequence[str]) -> None:
+    """Become `argocd-NAME` from PATH when the first word is no command of ours but such a program is there."""
+    name = argv[0] if argv else ""
+    if not name or name.startswith("-") or "/" in name or name in COMMANDS:
+        return
+    import shutil
+
+    found = shutil.which(f"tiphys-{name}") or shutil.which(f"argocd-{name}")
+    if found is not None:
+        os.execv(found, [found, *argv[1:]])  # noqa: S606 - the user's own program

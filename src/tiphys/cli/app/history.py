@@ -94,7 +94,7 @@ def rollback(
     \b
     Examples:
       tiphys app rollback my-app
-      tiphys app rollback my-app 3 --reason "loses sessions"
+      tiphys app rollback my-app --reason "loses sessions" 3
     """
     from tiphys.cli.app.follow import Wanted, check_form, wait_for
     from tiphys.cli.app.progress import board_for

@@ -13,6 +13,7 @@ from typing import Any
 
 from tiphys.cli.app.naming import includes, qualified_name
 from tiphys.cli.output import go_duration, go_time, seconds_between, table
+from tiphys.model.hold import HOLD
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{7,12}", re.IGNORECASE)
 RESOURCE_COLUMNS = ("GROUP", "KIND", "NAMESPACE", "NAME", "STATUS", "HEALTH", "HOOK", "MESSAGE")
@@ -233,6 +234,8 @@ def _unsynced(app: Object, state: object) -> str:
         return f"a sync with --prune: {what}, no longer in Git"
     if isinstance(state, Mapping) and state.get("phase") in ("Failed", "Error"):
         return f"a correction: the last sync {str(state['phase']).lower()}: {state.get('message') or ''}"
+    if is_automated(app) and HOLD in (field(app, "metadata", "annotations") or {}):
+        return f"the next commit, or `app resume {text(app, 'metadata', 'name')}`: held by a rollback; {what}"
     return f"{'the automated sync' if is_automated(app) else 'a sync'}: {what}"
 
 
