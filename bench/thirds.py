@@ -86,7 +86,7 @@ def application(number: int, url: str) -> dict[str, Any]:
 
 def rendered(sut: System) -> int:
     """Renders the engine has done."""
-    return sut.engine.log.read_text(errors="replace").count(" rendered ")
+    return sut.engine.log.read_text(errors="replace").count('"msg":"rendered"')
 
 
 async def first_deploy(observer: Observer, url: str, n: int, sut: System) -> dict[str, Any]:
