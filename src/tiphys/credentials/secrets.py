@@ -18,7 +18,6 @@ TEMPLATE = "repo-creds"
 
 # What proves who we are in a way that cannot be done yet: the key that shows it, and its name for people.
 _UNSUPPORTED = (
-    ("githubAppPrivateKey", "GitHub App credentials (githubApp...) are not supported yet"),
     ("gcpServiceAccountKey", "Google Cloud credentials (gcpServiceAccountKey) are not supported yet"),
     ("useAzureWorkloadIdentity", "Azure workload identity (useAzureWorkloadIdentity) is not supported yet"),
     ("azureServicePrincipalClientSecret", "Azure service principals (azureServicePrincipal...) are not supported yet"),
@@ -59,12 +58,16 @@ def parse_template(obj: Mapping[str, Any]) -> RepoCreds:
 
 def refuse_unsupported(repository: RepoCreds, name: str = "") -> None:
     """Raises CredentialError for credentials that cannot be used yet, and have no others beside them."""
+    # In the order in which they are asked. Source: compat 8.1 "Auth precedence"
     if repository.username or repository.password or repository.bearer_token or repository.ssh_private_key:
-        return  # these are asked first. Source: compat 8.1 "Auth precedence"
+        return
+    if repository.github_app_private_key:
+        if not repository.github_app_id:
+            raise CredentialError(f"{name}githubAppID is missing")
+        return
     found = (
-        (repository.github_app_private_key, _UNSUPPORTED[0][1]),
-        (repository.gcp_service_account_key, _UNSUPPORTED[1][1]),
-        (repository.use_azure_workload_identity, _UNSUPPORTED[2][1]),
+        (repository.gcp_service_account_key, _UNSUPPORTED[0][1]),
+        (repository.use_azure_workload_identity, _UNSUPPORTED[1][1]),
     )
     for given, message in found:
         if given:
@@ -75,7 +78,7 @@ def _shared(read: _Reader) -> dict[str, Any]:
     if not read.text("url"):
         raise read.error("url", "is missing")
     if read.text("azureServicePrincipalClientSecret") and not read.text("password"):
-        raise read.error("azureServicePrincipalClientSecret", f"cannot be used: {_UNSUPPORTED[3][1]}")
+        raise read.error("azureServicePrincipalClientSecret", f"cannot be used: {_UNSUPPORTED[2][1]}")
     return {
         "url": read.text("url"),
         "type": read.text("type") or "git",

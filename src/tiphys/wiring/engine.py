@@ -72,7 +72,7 @@ def build_engine(
     rendering = Rendering(options, env=env, database=database, plane=plane, clock=clock, log=log)
     clusters = Clusters(client, plane=plane, env=env, clock=clock, log=log)
 
-    secrets = RepositorySecrets()
+    secrets = RepositorySecrets(clock=clock)
     watch = RepositoryWatch(
         git,
         clock=clock,

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tiphys import __version__
 from tiphys.controllers.controlplane import ControlPlane
 from tiphys.controllers.repositories import RepositoryWatch
 from tiphys.credentials.book import RepositoryBook
 from tiphys.credentials.followed import FollowedRepositories
+from tiphys.credentials.githubapp import PUBLIC_API, GithubApp, GithubTokens, InstallationToken
 from tiphys.credentials.secrets import CredentialError
 from tiphys.engine.source.access import Connection, GitCredentials
 from tiphys.engine.source.git import CommitInfo, GitRepositories
-from tiphys.engine.source.urls import parse_repository_url
+from tiphys.engine.source.urls import RepositoryUrl, parse_repository_url
 from tiphys.engine.states import StageError
 from tiphys.model.repository import Repository
 from tiphys.runtime.clock import Clock
 from tiphys.runtime.redact import redact_url
 from tiphys.wiring.options import EngineOptions
 
+USER_AGENT = f"tiphys/{__version__}"
 # All that git sees of the engine's environment.
 GIT_ENV = ("PATH", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE")
 
@@ -35,8 +38,9 @@ def open_repositories(options: EngineOptions, *, env: Mapping[str, str], clock: 
 class RepositorySecrets:
     """How the repository Secrets of our namespace let its projects reach repositories."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, clock: Clock) -> None:
         self._followed = FollowedRepositories()
+        self._tokens = GithubTokens(clock=clock, user_agent=USER_AGENT)
 
     @property
     def book(self) -> RepositoryBook:
@@ -69,7 +73,7 @@ class RepositorySecrets:
         """Those in force now. Raises StageError when their Secret cannot be used."""
         book = self.book
         try:
-            return git_credentials(book.find(url, scope), book)
+            return git_credentials(book.find(url, scope), book, self._tokens)
         except CredentialError as error:
             raise StageError("source", "ComparisonError", f"failed to fetch {redact_url(url)}: {error}") from None
 
@@ -87,7 +91,7 @@ class ReachableCommits:
         return await self._git.commit_info(url, sha, credentials=credentials)
 
 
-def git_credentials(repository: Repository, book: RepositoryBook) -> GitCredentials | None:
+def git_credentials(repository: Repository, book: RepositoryBook, tokens: GithubTokens) -> GitCredentials | None:
     """What git is told for a repository; None when there is nothing to tell. Raises CredentialError."""
     try:
         parsed = parse_repository_url(repository.url, allow_file=True)
@@ -113,5 +117,24 @@ def git_credentials(repository: Repository, book: RepositoryBook) -> GitCredenti
         client_cert=repository.tls_client_cert_data,
         client_key=repository.tls_client_cert_key,
         connection=connection,
+        minted=_minted(repository, parsed, connection, tokens),
     )
     return None if found == GitCredentials() else found
+
+
+def _minted(
+    repository: Repository, url: RepositoryUrl, connection: Connection, tokens: GithubTokens
+) -> InstallationToken | None:
+    if not repository.github_app_private_key or repository.username or repository.password or repository.bearer_token:
+        return None
+    app = GithubApp(
+        app_id=repository.github_app_id,
+        private_key=repository.github_app_private_key,
+        installation_id=repository.github_app_installation_id,
+        owner="" if repository.github_app_installation_id else url.fetch.removeprefix(url.origin).partition("/")[0],
+        api=repository.github_app_enterprise_base_url or PUBLIC_API,
+        ca=connection.ca,
+        insecure=connection.insecure,
+        proxy=connection.proxy,
+    )
+    return InstallationToken(app, tokens)

@@ -103,7 +103,7 @@ def test_a_helm_repository_has_no_credentials_for_git() -> None:
     ("keys", "says"),
     [
         ({"insecure": "maybe"}, "Secret a: insecure is not a boolean (true or false)"),
-        ({"githubAppPrivateKey": "k", "githubAppID": "1"}, "Secret a: GitHub App credentials"),
+        ({"githubAppPrivateKey": "k"}, "Secret a: githubAppID is missing"),
         ({"gcpServiceAccountKey": "k"}, "Secret a: Google Cloud credentials"),
         ({"useAzureWorkloadIdentity": "true"}, "Secret a: Azure workload identity"),
         ({"azureServicePrincipalClientSecret": "k"}, "Azure service principals"),

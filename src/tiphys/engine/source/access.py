@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from tiphys.runtime.secret import Secret
 
@@ -28,6 +29,17 @@ class Connection:
 DIRECT = Connection()
 
 
+class Minted(Protocol):
+    """A user and password that are asked for when they are needed, because they last for a while only."""
+
+    @property
+    def identity(self) -> str:
+        """Equal for those who may share what one of them fetched; tells nothing of a secret."""
+
+    async def pair(self) -> tuple[str, Secret]:
+        """User and password. What it raises is said as the reason why the repository cannot be fetched."""
+
+
 @dataclass(frozen=True, slots=True)
 class GitCredentials:
     """What a repository asks for.
@@ -43,11 +55,19 @@ class GitCredentials:
     client_cert: str = ""
     client_key: Secret = NOTHING
     connection: Connection = DIRECT
+    minted: Minted | None = None  # in the place of user and password
 
     @property
     def given(self) -> bool:
         """True when there is anything to prove oneself with."""
-        return bool(self.username or self.password or self.bearer_token or self.ssh_private_key or self.client_key)
+        return bool(
+            self.username
+            or self.password
+            or self.bearer_token
+            or self.ssh_private_key
+            or self.client_key
+            or self.minted is not None
+        )
 
     def fingerprint(self) -> bytes:
         """Equal for those who may share what one of them fetched; empty for everybody. Tells nothing of the secrets.
@@ -59,6 +79,8 @@ class GitCredentials:
             return b""
         parts = [self.username, self.password.reveal(), self.bearer_token.reveal()]
         more = [self.ssh_private_key.reveal(), self.client_cert, self.client_key.reveal(), connection.proxy]
+        if self.minted is not None:
+            parts.append(self.minted.identity)
         if any(more) or connection.insecure:
             parts += [*more, str(connection.insecure)]
         return hashlib.sha256("\0".join(parts).encode()).digest()

@@ -11,6 +11,7 @@ import math
 import shutil
 import threading
 from collections.abc import Awaitable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,6 +28,7 @@ from tiphys.engine.source.urls import RepositoryUrl
 from tiphys.engine.states import StageError
 from tiphys.runtime.backoff import Backoff
 from tiphys.runtime.process import Completed, ProcessError, ProcessTimeoutError
+from tiphys.runtime.redact import redact_text
 
 GIT_OUTPUT_LIMIT_BYTES = 1024 * 1024
 # Small fetches leave loose objects; git decides by itself whether there are enough to pack.
@@ -171,17 +173,29 @@ class Mirror:
         argv += ["--", self.url.fetch, *refspecs]
         self._moved()
         try:
-            completed = await self._run(argv, self._fetch_timeout_s)
-            if completed.exit_code != 0 and not self._redirects and self._may_follow(completed):
+            credentials = await self._proven()
+            completed = await self._run(argv, self._fetch_timeout_s, credentials)
+            if completed.exit_code != 0 and not self._redirects and self._may_follow(completed, credentials):
                 self._redirects = True
-                completed = await self._run(argv, self._fetch_timeout_s)
+                completed = await self._run(argv, self._fetch_timeout_s, credentials)
             return completed
         finally:
             self._moved()
 
-    def _may_follow(self, completed: Completed) -> bool:
+    async def _proven(self) -> GitCredentials | None:
+        """The credentials with what had to be asked for."""
+        given = self.credentials
+        if given is None or given.minted is None:
+            return given
+        try:
+            user, password = await given.minted.pair()
+        except Exception as error:
+            message = redact_text(f"failed to fetch {self.url.display}: {error}", given.secrets())
+            raise StageError("source", "ComparisonError", message) from None
+        return replace(given, username=user, password=password, minted=None)
+
+    def _may_follow(self, completed: Completed, credentials: GitCredentials | None) -> bool:
         """It redirects, and there are credentials that can be kept from being sent to whoever it leads to."""
-        credentials = self.credentials
         return (
             credentials is not None
             and bool(credentials.password or not credentials.bearer_token)
@@ -199,11 +213,11 @@ class Mirror:
         except StageError:
             pass  # tried again later; reading does not depend on it
 
-    async def _run(self, argv: list[str], timeout_s: float) -> Completed:
+    async def _run(self, argv: list[str], timeout_s: float, credentials: GitCredentials | None = None) -> Completed:
         try:
             with git_environment(
                 self.url,
-                self.credentials,
+                credentials,
                 folder=self.folder,
                 private=self._private,
                 base=self._env,

@@ -18,6 +18,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from tests.support.githttp import serve_git
 from tests.support.gitssh import make_key, serve_ssh, why_no_sshd
 from tests.unit.engine.source.trees import Bare
 
@@ -231,13 +232,40 @@ async def test_credentials_do_not_follow_a_redirection_to_another_host(tmp_path:
 
 
 async def test_a_redirection_on_the_same_host_is_followed_with_credentials(bare: Bare, tmp_path: Path) -> None:
-    from tests.support.githttp import serve_git
-
     sha = bare.commit({"a": "1"})
     credentials = GitCredentials("jo", Secret("p@ss:w0rd/é"))
     with serve_git(tmp_path, user="jo", password="p@ss:w0rd/é", redirect={"/old": "/repo.git"}) as port:
         url = f"http://127.0.0.1:{port}/old"
         assert await over(tmp_path).revision(url, "main", credentials=credentials) == sha
+
+
+class Tokens:
+    """A token that is asked for; `broken` when it cannot be had."""
+
+    identity = "an-app"
+
+    def __init__(self, *, broken: bool = False) -> None:
+        self.broken = broken
+        self.asked = 0
+
+    async def pair(self) -> tuple[str, Secret]:
+        self.asked += 1
+        if self.broken:
+            raise ValueError("GitHub App 42: no token")
+        return "x-access-token", Secret("ghs_s3cret")
+
+
+async def test_a_token_is_asked_for_when_it_is_needed(bare: Bare, tmp_path: Path) -> None:
+    sha, tokens = bare.commit({"a": "1"}), Tokens()
+    credentials = GitCredentials(minted=tokens)
+    with serve_git(tmp_path, user="x-access-token", password="ghs_s3cret") as port:
+        url = f"http://127.0.0.1:{port}/repo.git"
+        repositories = over(tmp_path)
+        assert await repositories.revision(url, "main", credentials=credentials) == sha
+        assert await repositories.revision(url, "main", credentials=credentials) == sha
+        assert tokens.asked == 1
+        message = await told(over(tmp_path / "other"), url, GitCredentials(minted=Tokens(broken=True)))
+    assert message == f"failed to fetch {url}: GitHub App 42: no token"
 
 
 async def test_a_server_that_does_not_answer_is_given_up_soon(tmp_path: Path) -> None:
@@ -325,8 +353,6 @@ def _client(now: datetime) -> tuple[str, str]:
 
 
 async def test_certificates_are_checked_and_shown(bare: Bare, tmp_path: Path) -> None:
-    from tests.support.githttp import serve_git
-
     from tiphys.devcluster.pki import ensure_pki
 
     now = SystemClock().now()
