@@ -338,7 +338,7 @@ def test_repositories_are_read_without_their_credentials(
     answer = api.ask("GET", f"{V1}/repositories/{quote(quote(repo.url, safe=''), safe='')}")
     assert (answer.json["repo"], answer.json["username"]) == (repo.url, "jo")
     assert b"hunter2" not in answer.body
-    environment.kubectl("delete", "secret", metadata["name"], "-n", "argocd")
+    environment.kubectl("delete", "secret", f"repo-{deployed}", "-n", "argocd")
 
 
 def test_logs_come_as_lines_events_and_a_file(api: Api, deployed: str, namespace: str) -> None:
@@ -495,6 +495,35 @@ def test_projects_and_their_tokens(environment: Environment, api: Api, repo: Git
     assert api.ok("DELETE", path) == {}
     assert api.ask("GET", path).status == 404
     assert "reserved" in api.refused(400, "DELETE", f"{V1}/projects/default")
+
+
+def test_declaring_what_the_project_forbids_shows_nothing_of_it(
+    environment: Environment, api: Api, repo: GitRepository, namespace: str
+) -> None:
+    """Who may write to the repository must not read or change live objects that the project keeps from it."""
+    project, name = f"strict-{namespace}", f"curious-{namespace}"
+    spec = {
+        "sourceRepos": ["*"],
+        "destinations": [{"server": "*", "namespace": namespace}],
+        "namespaceResourceBlacklist": [{"group": "", "kind": "ConfigMap"}],
+    }
+    api.ok("POST", f"{V1}/projects", {"project": {"metadata": {"name": project}, "spec": spec}})
+    environment.kubectl("create", "namespace", namespace)
+    environment.kubectl("create", "configmap", "theirs", "-n", namespace, "--from-literal=key=confidential")
+    repo.commit({**my_app(), "apps/my-app/theirs.yaml": config_map("theirs", key="mine")})
+    path = f"{V1}/applications/{name}"
+    api.ok("POST", f"{V1}/applications", body(name, repo, namespace, project=project))
+    api.get(path, refresh="normal")
+    items = {item["name"]: item for item in api.get(f"{path}/managed-resources")["items"]}
+    assert items["theirs"]["liveState"] == "null"
+    assert "confidential" not in json.dumps([items, api.get(f"{path}/resource-tree")])
+    one = {"kind": "ConfigMap", "version": "v1", "namespace": namespace, "resourceName": "theirs"}
+    assert "not found as part of application" in api.refused(400, "GET", f"{path}/resource", **one)
+    assert "not found as part of application" in api.refused(400, "DELETE", f"{path}/resource", **one)
+    assert environment.kubectl.json("get", "configmap", "theirs", "-n", namespace)["data"] == {"key": "confidential"}
+    api.ok("DELETE", path, cascade="false")
+    environment.until(lambda: environment.application(name) is None or Pending("there"), what="it to be gone")
+    api.ok("DELETE", f"{V1}/projects/{project}")
 
 
 def test_sessions_settings_and_questions(api: Api, environment: Environment) -> None:

@@ -50,8 +50,8 @@ class LiveResources:
         row = session.index.get(key)
         if row is None:
             return None
-        hooks = {hook.key for hook in comparison.target.hooks}
-        if not any(root.key in comparison.verdicts or root.key in hooks for root in session.index.roots(row)):
+        managed = {root.key for root in _roots(comparison, session)}
+        if not any(root.key in managed for root in session.index.roots(row)):
             return None
         return LiveResource(self, app, session, row, version or row.version, self._clock)
 
@@ -225,9 +225,10 @@ class LiveResource:
 
 
 def _roots(comparison: Comparison, session: ClusterSession) -> list[Live]:
-    """What the Application manages and is there, hooks too."""
+    """What the Application manages and is there, hooks too; not what it declares and its project forbids."""
+    denied = comparison.target.denied
     keys = (*comparison.verdicts, *(hook.key for hook in comparison.target.hooks))
-    return [row for key in keys if (row := session.index.get(key)) is not None]
+    return [row for key in keys if key not in denied and (row := session.index.get(key)) is not None]
 
 
 def _masked(obj: Mapping[str, Any]) -> dict[str, Any]:

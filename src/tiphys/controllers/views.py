@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import orjson
 
+from tiphys.apimachinery.names import ResourceKey
 from tiphys.controllers.application import ApplicationController
 from tiphys.controllers.clusters import ClusterSession
 from tiphys.controllers.masking import SECRET, mask_secrets
@@ -88,7 +89,7 @@ class EngineViews:
             return None
         comparison, session = found
         return [
-            _resource_diff(verdict.drift.target, session.index.get(key), verdict.drift.kind, key)
+            _resource_diff(verdict.drift.target, _visible(comparison, session, key), verdict.drift.kind, key)
             for key, verdict in sorted(comparison.verdicts.items())
         ]
 
@@ -113,8 +114,12 @@ def _healths(
 def _roots(comparison: Comparison, session: ClusterSession) -> Iterator[Live]:
     for key in comparison.verdicts:
         row = session.index.get(key)
-        if row is not None:
+        if row is not None and key not in comparison.target.denied:  # what the project forbids is nobody's to see here
             yield row
+
+
+def _visible(comparison: Comparison, session: ClusterSession, key: ResourceKey) -> Live | None:
+    return None if key in comparison.target.denied else session.index.get(key)
 
 
 def _missing_node(target: Target | None) -> dict[str, Any] | None:

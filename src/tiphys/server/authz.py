@@ -52,6 +52,15 @@ def still_valid(context: Context) -> bool:
     return fresh.principal is not None and fresh.principal.name == context.principal.name
 
 
+def still_permitted(context: Context, *resources: str) -> bool:
+    """Whether the session still counts and may still `get` the Application a stream is about, as each of `resources`."""
+    app = context.services.applications.get(*context.application.key)
+    if app is None or not still_valid(context):
+        return False
+    obj = app.rbac_object(context.services.namespace)
+    return all(context.ask(resource, "get", obj, app.project) for resource in resources)
+
+
 def sent_token(request: Request) -> str:
     """The token of a request: header `token`, then bearer, then cookie, which may come in parts."""
     if token := request.headers.get("token"):

@@ -17,7 +17,7 @@ from tiphys.apimachinery.apierrors import ApiError
 from tiphys.kube.transport import ClusterUnreachable
 from tiphys.model.time import format_time
 from tiphys.runtime.clock import Clock, parse_time
-from tiphys.server.authz import still_valid
+from tiphys.server.authz import still_permitted
 from tiphys.server.context import Context
 from tiphys.server.errors import Code, RequestError, invalid_argument
 from tiphys.server.http import Request, Response
@@ -137,7 +137,7 @@ async def _items(
     async with aclosing(lines):
         async for line in lines:
             if line is None:
-                if not still_valid(context):
+                if not still_permitted(context, "applications", "logs"):
                     yield RequestError(Code.UNAUTHENTICATED, "the session has ended").stream_error()
                     return
                 yield None
@@ -156,7 +156,7 @@ async def _file(
     async with aclosing(lines):
         async for line in lines:
             if line is None:
-                if not still_valid(context):
+                if not still_permitted(context, "applications", "logs"):
                     return
                 yield b""
             elif wanted.until is not None and line.time > wanted.until:

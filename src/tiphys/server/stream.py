@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from tiphys.server.applist import Filter
-from tiphys.server.authz import still_valid
+from tiphys.server.authz import still_permitted, still_valid
 from tiphys.server.cache import ADDED, DELETED, Change, EndedError, Follower, TooSlowError, visible
 from tiphys.server.context import Context
 from tiphys.server.errors import Code, RequestError
@@ -58,24 +58,20 @@ async def _trees(context: Context) -> AsyncGenerator[dict[str, Any] | None, None
     if trees is None:
         return
     told = b""
-    ended = services.applications.ended
-    try:
-        with trees.follow_tree(*app.key) as changed:
-            while services.applications.get(*app.key) is not None:
-                changed.clear()
-                encoded = orjson.dumps(await trees.resource_tree(*app.key) or {})
-                if encoded != told:
-                    told = encoded
-                    yield {"result": orjson.Fragment(encoded)}
-                    await services.clock.sleep(_TREE_PAUSE_S)  # a rollout changes many objects in a row
-                if not await _either(changed, ended):
-                    yield None
-                if ended.is_set():
-                    return
-                if not still_valid(context):
-                    raise RequestError(Code.UNAUTHENTICATED, "the session has ended")
-    except RequestError as error:
-        yield error.stream_error()
+    with trees.follow_tree(*app.key) as changed:
+        while still_permitted(context, "applications"):
+            changed.clear()
+            encoded = orjson.dumps(await trees.resource_tree(*app.key) or {})
+            if encoded != told:
+                told = encoded
+                yield {"result": orjson.Fragment(encoded)}
+                await services.clock.sleep(_TREE_PAUSE_S)  # a rollout changes many objects in a row
+            if not await _either(changed, services.applications.ended):
+                yield None
+            if services.applications.ended.is_set():
+                return
+    if services.applications.get(*app.key) is not None:
+        yield RequestError(Code.UNAUTHENTICATED, "the session has ended").stream_error()
 
 
 async def _either(first: asyncio.Event, second: asyncio.Event) -> bool:

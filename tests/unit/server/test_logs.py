@@ -10,6 +10,7 @@ import pytest
 from tests.unit.server.asgi import World, application, call, streaming, world
 
 from tiphys.apimachinery.apierrors import BadRequest
+from tiphys.policy.rbac import build_rbac
 
 LOGS = "/api/v1/applications/web/logs"
 
@@ -156,4 +157,15 @@ async def test_the_tree_is_told_again_when_it_has_changed_and_only_then() -> Non
         w.tree_moved.set()
         assert await stream.next() == {"result": {"nodes": []}}
         w.app.end_streams()
+        assert await stream.next() is None
+
+
+async def test_the_tree_is_told_no_more_to_who_may_not_see_it_any_more() -> None:
+    w = filled("p, bob, applications, get, */*, allow")
+    async with streaming(w, "/api/v1/stream/applications/web/resource-tree", user="bob") as stream:
+        assert "result" in await stream.next()
+        w.rbac, _ = build_rbac("")
+        w.tree = {"nodes": []}
+        w.tree_moved.set()
+        assert (await stream.next())["error"]["grpc_code"] == 16
         assert await stream.next() is None
