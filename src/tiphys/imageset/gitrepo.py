@@ -1,7 +1,7 @@
-"""Git as `image set` needs it: commits are made on top of a branch's tip without touching a work tree, and pushed only if
-the branch is still where it was.
+"""Git as `image set` needs it: commits on top of a branch's tip, pushed only if the branch is still where it was.
 
-The git program is used, with the user's own settings, credentials and identity: what `git push` may, this may.
+No work tree is touched. The git program is used, with the user's own settings, credentials and identity: what `git push`
+may, this may.
 """
 
 from __future__ import annotations
