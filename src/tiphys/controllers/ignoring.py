@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from tiphys.apimachinery.apierrors import NotFound
 from tiphys.apimachinery.yamljson import canonical_json, digest
 from tiphys.controllers.clusters import ClusterSession
 from tiphys.engine.diff.ignored import (
@@ -113,7 +114,10 @@ class Ignoring:
         resource: ApiResource | None = await self.session.discovery.lookup(target.key.group_kind, target.version)
         if resource is None:
             return None
-        return await self.session.client.get(resource, target.key.name, target.key.namespace)
+        try:
+            return await self.session.client.get(resource, target.key.name, target.key.namespace)
+        except NotFound:
+            return None
 
     def _scripts(self) -> Scripts:
         if self.scripts is None:

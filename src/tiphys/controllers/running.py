@@ -382,7 +382,7 @@ class Operations:
                     run.phase, run.message = OperationPhase.FAILED, f"Shared resource found: {shared}"
                     return False
                 session, namespace = context.session, context.destination.namespace
-                run.plan = make_plan(
+                plan = make_plan(
                     run,
                     comparison,
                     namespace=namespace,
@@ -390,7 +390,8 @@ class Operations:
                     kind_problem=kind_problem(session),
                 )
                 if wants_respect(run.options.sync_options):
-                    run.plan = await context.ignoring().respected_plan(run.plan, context.ignore_rules())
+                    plan = await context.ignoring().respected_plan(plan, context.ignore_rules())
+                run.plan = plan
         except StageError as error:
             run.phase, run.message = OperationPhase.ERROR, f"{error.reason}: {error.message}"
             return False
