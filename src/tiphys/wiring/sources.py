@@ -41,6 +41,9 @@ class RepositorySecrets:
     def __init__(self, *, clock: Clock) -> None:
         self._followed = FollowedRepositories()
         self._tokens = GithubTokens(clock=clock, user_agent=USER_AGENT)
+        self._known: dict[
+            tuple[str, str], GitCredentials | None
+        ] = {}  # until a Secret changes: asked for every comparison
 
     @property
     def book(self) -> RepositoryBook:
@@ -54,6 +57,7 @@ class RepositorySecrets:
         def changed() -> None:
             nonlocal owners
             before, owners = owners, self.book.owners
+            self._known.clear()
             watch.access_changed()
             if owners != before:
                 plane.everything_changed()  # a project may use other repositories than before
@@ -71,9 +75,12 @@ class RepositorySecrets:
 
     def credentials(self, url: str, scope: str) -> GitCredentials | None:
         """Those in force now. Raises StageError when their Secret cannot be used."""
+        if (url, scope) in self._known:
+            return self._known[url, scope]
         book = self.book
         try:
-            return git_credentials(book.find(url, scope), book, self._tokens)
+            found = self._known[url, scope] = git_credentials(book.find(url, scope), book, self._tokens)
+            return found
         except CredentialError as error:
             raise StageError("source", "ComparisonError", f"failed to fetch {redact_url(url)}: {error}") from None
 
