@@ -112,6 +112,20 @@ def test_the_guides_script_says_how_a_job_went(
     environment.until_app("lua-job", health="Suspended")
 
 
+def test_a_hook_is_waited_for_with_the_guides_script(
+    environment: Environment, repo: GitRepository, namespace: str, settings: Any
+) -> None:
+    """A Job that has no status yet has not ended."""
+    settings(resource__customizations__health__batch_Job=JOB)
+    repo.commit(files(before=job("before", hook="PreSync", run_seconds="1"), config=config_map("settings", a="b")))
+    environment.apply(application("lua-wait", repo.url, namespace=namespace))
+    row = results(environment.until_app("lua-wait"))["before"]
+    assert (row["hookPhase"], row["message"]) == ("Succeeded", "Job completed successfully")
+    ended = environment.kubectl.json("get", "job", "before", "-n", namespace)["status"]["completionTime"]
+    made = environment.kubectl.json("get", "configmap", "settings", "-n", namespace)["metadata"]["creationTimestamp"]
+    assert made >= ended
+
+
 def test_hooks_end_as_the_script_says(
     environment: Environment, repo: GitRepository, namespace: str, settings: Any
 ) -> None:
