@@ -144,3 +144,61 @@ def test_a_chart_that_fails_says_so_and_comes_back(
     assert image(environment, "mended", namespace) == "nginx:1.27"
     repo.commit({"apps/my-app/templates/extra.yaml": None})
     environment.until_app("mended")
+
+
+def test_hooks_definitions_and_the_cluster_s_capabilities(
+    environment: Environment, repo: GitRepository, namespace: str
+) -> None:
+    """Helm's hooks run as sync hooks, its tests never; a definition comes before its object; the cluster is asked."""
+    kind = namespace.replace("-", "").capitalize()
+    group = f"{namespace}.example.com"
+    repo.commit(
+        {
+            "apps/my-app/Chart.yaml": 'apiVersion: v2\nname: my-app\nversion: 0.1.0\nkubeVersion: ">=1.20.0-0"\n',
+            "apps/my-app/crds/thing.yaml": f"""\
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {{name: {kind.lower()}s.{group}}}
+spec:
+  group: {group}
+  scope: Namespaced
+  names: {{kind: {kind}, plural: {kind.lower()}s, singular: {kind.lower()}, listKind: {kind}List}}
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      schema: {{openAPIV3Schema: {{type: object, x-kubernetes-preserve-unknown-fields: true}}}}
+""",
+            "apps/my-app/templates/thing.yaml": f"apiVersion: {group}/v1\nkind: {kind}\nmetadata: {{name: one}}\n",
+            "apps/my-app/templates/cm.yaml": """\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: facts}
+data:
+  deployments: {{ .Capabilities.APIVersions.Has "apps/v1/Deployment" | quote }}
+  routes: {{ .Capabilities.APIVersions.Has "route.openshift.io/v1" | quote }}
+  version: {{ .Capabilities.KubeVersion.Version }}
+""",
+            "apps/my-app/templates/hook.yaml": """\
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: before
+  annotations: {helm.sh/hook: "pre-install,pre-upgrade", helm.sh/hook-weight: "-1"}
+""",
+            "apps/my-app/templates/tests/t.yaml": """\
+apiVersion: v1
+kind: Pod
+metadata: {name: t, annotations: {helm.sh/hook: test}}
+spec: {containers: [{name: a, image: busybox}]}
+""",
+        }
+    )
+    environment.apply(application("facts", repo.url, namespace))
+    app = environment.until_app("facts")
+    results = {one["name"]: one.get("hookType") for one in app["status"]["operationState"]["syncResult"]["resources"]}
+    assert (results["before"], results["one"], "t" in results) == ("PreSync", None, False)
+    assert environment.kubectl.json("get", "pod", "t", "-n", namespace) is None
+    facts = environment.kubectl.json("get", "configmap", "facts", "-n", namespace)["data"]
+    server = environment.kubectl.json("version")["serverVersion"]["gitVersion"]
+    assert facts == {"deployments": "true", "routes": "false", "version": server.partition("+")[0]}
