@@ -171,6 +171,10 @@ class Api:
         """Ask for the end of the running operation."""
         self._object("DELETE", f"{_application(name)}/operation", query=_query(appNamespace=namespace))
 
+    def sync_windows(self, name: str, namespace: str = "") -> Object:
+        """Sync windows about an Application: `activeWindows`, `assignedWindows`, `canSync` by hand."""
+        return self._object("GET", f"{_application(name)}/syncwindows", query=_query(appNamespace=namespace))
+
     def resource_tree(self, name: str, namespace: str = "") -> Object:
         """Live resources and what they own."""
         return self._object("GET", f"{_application(name)}/resource-tree", query=_query(appNamespace=namespace))

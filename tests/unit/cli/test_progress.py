@@ -106,6 +106,9 @@ class _Server:
     def get_application(self, name: str, namespace: str = "", *, refresh: str = "") -> dict[str, Any]:
         return self._apps[-1]
 
+    def sync_windows(self, name: str, namespace: str = "") -> dict[str, Any]:
+        return {}
+
     def close(self) -> None:
         pass
 

@@ -240,3 +240,38 @@ def test_the_tree_hangs_children_below_their_parents() -> None:
         "  ├─Pod/a",
         "  └─Pod/b               Healthy",
     ]
+
+
+_ALLOW = {"kind": "allow", "schedule": "0 22 * * *", "duration": "1h"}
+_DENY = {"kind": "deny", "schedule": "* * * * *", "duration": "1m"}
+
+
+@pytest.mark.parametrize(
+    ("windows", "state"),
+    [
+        ({"canSync": True}, "Sync Allowed"),
+        ({"assignedWindows": [_ALLOW], "activeWindows": [_ALLOW], "canSync": True}, "Sync Allowed"),
+        ({"assignedWindows": [_ALLOW], "canSync": False}, "Sync Denied"),
+        ({"assignedWindows": [_ALLOW], "canSync": True}, "Manual Allowed"),
+        ({"assignedWindows": [_ALLOW, _DENY], "activeWindows": [_ALLOW, _DENY]}, "Sync Denied"),
+        ({"assignedWindows": [_DENY], "canSync": True}, "Sync Allowed"),
+    ],
+)
+def test_sync_windows_are_told(windows: dict[str, Any], state: str) -> None:
+    """Whether they allow a sync now, and which there are."""
+    text = show.summary(_app(), "", windows)
+    assert f"SyncWindow:         {state}\n" in text
+    listed = ",".join(
+        f"{item['kind']}:{item['schedule']}:{item['duration']}" for item in windows.get("assignedWindows", ())
+    )
+    assert ("Assigned Windows:" in text) == bool(listed)
+    assert listed in text
+
+
+def test_a_held_application_waits_for_a_commit_or_its_release() -> None:
+    """Not for the automated sync, which the hold keeps off."""
+    app = _app(sync={"status": "OutOfSync"}, resources=[_resource("Deployment", status="OutOfSync")])
+    app["metadata"]["annotations"] = {"tiphys.dev/hold": "{}"}
+    assert show.waiting_for(app) == (
+        "the next commit, or `app resume my-app`: held by a rollback; 1 of 1 resources out of sync"
+    )

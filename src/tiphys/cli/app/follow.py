@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from tiphys.cli.app import show
-from tiphys.cli.app.get import FORMS, application_url
+from tiphys.cli.app.get import FORMS, application_url, windows_of
 from tiphys.cli.app.naming import qualified_name
 from tiphys.cli.app.progress import Board
 from tiphys.cli.app.show import ResourceState, resource_states
@@ -287,7 +287,7 @@ def _tell_final(
 def _final_text(api: Api, name: str, namespace: str, app: Object, final: Object, wanted: Wanted, form: str) -> str:
     if form in ("json", "yaml"):
         return value_text(final, form)
-    parts = [f"\n{show.summary(app, application_url(api, name))}\n"]
+    parts = [f"\n{show.summary(app, application_url(api, name), windows_of(api, name, namespace))}\n"]
     if wanted.operation:
         parts.append(show.operation(show.field(final, "status", "operationState")))
     if form.startswith("tree"):

@@ -14,6 +14,7 @@ from tiphys.cli.failure import not_as_asked
 from tiphys.cli.output import UnknownFormError, value_text
 from tiphys.cli.session import open_api
 from tiphys.client.api import Api
+from tiphys.client.errors import ApiFailure, Unreachable
 
 FORMS = ("wide", "", "tree", "tree=detailed", "json", "yaml")
 GET_FORMS = (*FORMS, "name")
@@ -89,7 +90,7 @@ def get_text(
     source: show.Object | None = None,
 ) -> str:
     """The Application for people; with the parameters of a source where one is given."""
-    parts = [show.summary(app, application_url(api, name))]
+    parts = [show.summary(app, application_url(api, name), windows_of(api, name, namespace))]
     if show.field(app, "status", "conditions"):
         parts.append(f"\n{show.conditions(app)}\n")
     if show_operation and show.field(app, "status", "operationState"):
@@ -103,6 +104,16 @@ def get_text(
     elif show.field(app, "status", "resources"):
         parts.append(f"\n{show.resources(app)}")
     return "".join(parts)
+
+
+def windows_of(api: Api, name: str, namespace: str) -> show.Object:
+    """The Application's sync windows; nothing where the server does not say."""
+    try:
+        return api.sync_windows(name, namespace)
+    except Unreachable:
+        raise
+    except ApiFailure:  # an older server; what was asked for is there all the same
+        return {}
 
 
 def application_url(api: Api, name: str) -> str:

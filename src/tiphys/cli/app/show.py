@@ -97,8 +97,8 @@ def is_automated(app: Object) -> bool:
     return isinstance(automated, Mapping) and automated.get("enabled") is not False
 
 
-def summary(app: Object, url: str) -> str:
-    """The aligned block at the top."""
+def summary(app: Object, url: str, windows: Object | None = None) -> str:
+    """The aligned block at the top; `windows` is what the API says of the Application's sync windows."""
     lines = [
         _pair("Name:", qualified_name(app)),
         _pair("Project:", text(app, "spec", "project") or "default"),
@@ -113,7 +113,7 @@ def summary(app: Object, url: str) -> str:
     if is_automated(app):
         policy = "Automated (Prune)" if field(app, "spec", "syncPolicy", "automated", "prune") else "Automated"
     lines += [
-        _pair("SyncWindow:", "Sync Allowed"),
+        *_windows(windows or {}),
         _pair("Sync Policy:", policy),
         _pair("Sync Status:", _sync_status(app)),
         _pair("Health Status:", _health_status(app)),
@@ -257,6 +257,22 @@ def _source(source: Object) -> Iterator[str]:
         yield _pair("  Helm Values:", ",".join(values))
     if text(source, "kustomize", "namePrefix"):
         yield _pair("  Name Prefix:", text(source, "kustomize", "namePrefix"))
+
+
+def _windows(found: Object) -> Iterator[str]:
+    """Whether a sync is allowed now, and which windows there are."""
+    assigned = found.get("assignedWindows") or []
+    active = found.get("activeWindows") or []
+    kinds = {window.get("kind") for window in active}
+    closed = any(window.get("kind") == "allow" and window not in active for window in assigned)
+    denied = "deny" in kinds or ("allow" not in kinds and closed)
+    state = "Sync Allowed"
+    if denied:
+        state = "Manual Allowed" if found.get("canSync") else "Sync Denied"
+    yield _pair("SyncWindow:", state)
+    if assigned:
+        listed = (f"{window.get('kind')}:{window.get('schedule')}:{window.get('duration')}" for window in assigned)
+        yield _pair("Assigned Windows:", ",".join(listed))
 
 
 def _sync_status(app: Object) -> str:
