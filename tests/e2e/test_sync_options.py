@@ -281,17 +281,17 @@ def test_a_kind_may_be_defined_by_a_hook_of_the_same_sync(
 ) -> None:
     """SkipDryRunOnMissingResource=true: the plan does not hold it against the operation that the kind is not there yet."""
     group = f"{namespace}.example.com"
-    gadget = f"apiVersion: {group}/v1\nkind: Gadget\nmetadata:\n  name: one\nspec:\n  size: 1\n"
-    crd = CRD.format(group=group, scope="Namespaced", kind="Gadget", plural="gadgets")
-    repo.commit(files(gadget=gadget))
+    gizmo = f"apiVersion: {group}/v1\nkind: Gizmo\nmetadata:\n  name: one\nspec:\n  size: 1\n"
+    crd = CRD.format(group=group, scope="Namespaced", kind="Gizmo", plural="gizmos")
+    repo.commit(files(gizmo=gizmo))
     environment.apply(application("missing", repo.url, namespace=namespace).replace("limit: 3", "limit: 0"))
     app = until_ended(environment, "missing", "Failed")
     assert app["status"]["operationState"]["message"].startswith("one or more synchronization tasks are not valid")
 
     skip = "SkipDryRunOnMissingResource=true"
-    repo.commit(files(gadget=annotated(gadget, sync_options=skip), crd=annotated(crd, hook="PreSync")))
+    repo.commit(files(gizmo=annotated(gizmo, sync_options=skip), crd=annotated(crd, hook="PreSync")))
     app = until_ended(environment, "missing", after=last_start(app))
-    assert environment.kubectl.json("get", f"gadgets.{group}", "one", "-n", namespace) is not None
+    assert environment.kubectl.json("get", f"gizmos.{group}", "one", "-n", namespace) is not None
 
 
 def test_the_namespace_gets_the_metadata_the_application_asks_for(
@@ -426,7 +426,7 @@ def test_server_side_apply_of_custom_resources_knows_drift_from_defaults(
 ) -> None:
     """Values the cluster fills in inside a list are no drift: the API server is asked once."""
     group = f"{namespace}.example.com"
-    crd = CRD.format(group=group, scope="Namespaced", kind="Gadget", plural="gadgets").replace(
+    crd = CRD.format(group=group, scope="Namespaced", kind="Gizmo", plural="gizmos").replace(
         "          x-kubernetes-preserve-unknown-fields: true\n",
         """\
           properties:
@@ -448,17 +448,17 @@ def test_server_side_apply_of_custom_resources_knows_drift_from_defaults(
                         default: 5
 """,
     )
-    gadget = (
-        f"apiVersion: {group}/v1\nkind: Gadget\nmetadata:\n  name: one\nspec:\n  parts:\n    - name: a\n    - name: b\n"
+    gizmo = (
+        f"apiVersion: {group}/v1\nkind: Gizmo\nmetadata:\n  name: one\nspec:\n  parts:\n    - name: a\n    - name: b\n"
     )
-    repo.commit(files(crd=crd, gadget=gadget))
-    environment.apply(application("gadgets", repo.url, namespace=namespace, options=SERVER_SIDE))
-    app = environment.until_app("gadgets")
-    parts = environment.kubectl.json("get", f"gadgets.{group}", "one", "-n", namespace)["spec"]["parts"]
+    repo.commit(files(crd=crd, gizmo=gizmo))
+    environment.apply(application("gizmos", repo.url, namespace=namespace, options=SERVER_SIDE))
+    app = environment.until_app("gizmos")
+    parts = environment.kubectl.json("get", f"gizmos.{group}", "one", "-n", namespace)["spec"]["parts"]
     assert parts == [{"name": "a", "size": 5}, {"name": "b", "size": 5}]
     assert len(app["status"]["history"]) == 1
-    repo.commit(files(gadget=gadget.replace("    - name: b\n", "")))
-    until_ended(environment, "gadgets", after=last_start(app))
-    parts = environment.kubectl.json("get", f"gadgets.{group}", "one", "-n", namespace)["spec"]["parts"]
+    repo.commit(files(gizmo=gizmo.replace("    - name: b\n", "")))
+    until_ended(environment, "gizmos", after=last_start(app))
+    parts = environment.kubectl.json("get", f"gizmos.{group}", "one", "-n", namespace)["spec"]["parts"]
     assert parts == [{"name": "a", "size": 5}]
-    environment.until_app("gadgets")
+    environment.until_app("gizmos")

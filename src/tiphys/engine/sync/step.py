@@ -110,7 +110,10 @@ def dry_run_failed(plan: SyncPlan, faults: Mapping[TaskId, str]) -> Advance:
 
 
 def terminate(plan: SyncPlan, results: Mapping[TaskId, TaskResult]) -> Advance:
-    """The end of an operation somebody stopped: running hooks are deleted, the rest stays as it is."""
+    """The end of an operation somebody stopped: running hooks are deleted, the rest stays as it is.
+
+    Differs: a hook that was stopped counts as Failed, not as Succeeded, because nobody knows what it has done.
+    """
     settled = dict(results)
     running: list[Task] = []
     for task in plan.tasks:
@@ -119,7 +122,7 @@ def terminate(plan: SyncPlan, results: Mapping[TaskId, TaskResult]) -> Advance:
             continue
         if task.action is Action.HOOK:
             running.append(task)
-            settled[task.id] = replace(result, phase=OperationPhase.SUCCEEDED, message=HOOK_TERMINATED)
+            settled[task.id] = replace(result, phase=OperationPhase.FAILED, message=HOOK_TERMINATED)
         else:
             settled[task.id] = replace(result, phase=OperationPhase.SUCCEEDED)
     return Advance(OperationPhase.FAILED, TERMINATED, settled, delete_hooks=tuple(running))
@@ -156,7 +159,9 @@ def _settled(task: Task, result: TaskResult, seen: Observed) -> TaskResult:
     if health is None:
         return replace(result, phase=OperationPhase.SUCCEEDED)
     if health.status is HealthStatus.HEALTHY:
-        return replace(result, phase=OperationPhase.SUCCEEDED, message=health.message or result.message)
+        # Of a resource it stays told what the apply did to it.
+        message = (health.message or result.message) if hook else result.message
+        return replace(result, phase=OperationPhase.SUCCEEDED, message=message)
     if health.status is HealthStatus.DEGRADED or (hook and health.status is HealthStatus.UNKNOWN):
         return replace(result, phase=OperationPhase.FAILED, message=health.message)
     return result

@@ -238,7 +238,7 @@ def test_termination_deletes_running_hooks_and_fails() -> None:
 
     assert (last.phase, last.message) == (OperationPhase.FAILED, "Operation terminated")
     assert [t.id.key.name for t in last.delete_hooks] == ["before"]
-    assert [(r.phase, r.message) for r in last.results.values()] == [(OperationPhase.SUCCEEDED, "Deleted")]
+    assert [(r.phase, r.message) for r in last.results.values()] == [(OperationPhase.FAILED, "Deleted")]
 
 
 def test_an_operation_without_tasks_succeeds() -> None:
