@@ -13,7 +13,7 @@ from contextlib import aclosing
 import orjson
 
 from tiphys.server import clusters, repositories, session, settings, webhook
-from tiphys.server.authz import PUBLIC, authenticate, require_session
+from tiphys.server.authz import PUBLIC, SIGNED_IN, authenticate, require_session
 from tiphys.server.context import Context
 from tiphys.server.errors import Code, PlainError, RequestError, request_error
 from tiphys.server.http import Receive, Request, Response, Scope, Send, text_response
@@ -42,6 +42,7 @@ def routes(*, metrics: bool = False) -> tuple[Route, ...]:
         Route("DELETE", f"{V1}/session", session.delete_session, PUBLIC),
         Route("GET", f"{V1}/session/userinfo", session.user_info, PUBLIC),
         Route("GET", f"{V1}/settings", settings.get_settings, PUBLIC),
+        Route("GET", f"{V1}/settings/plugins", settings.get_plugins, SIGNED_IN),
     ]
     table += application_routes(V1) + project_routes(V1) + account_routes(V1)
     table += clusters.routes(V1)
