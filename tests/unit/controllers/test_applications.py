@@ -138,7 +138,7 @@ async def test_a_local_repository_that_vanishes_and_comes_back_is_said_and_notic
     await other.patch({"metadata": {"annotations": {"argocd.argoproj.io/refresh": "normal"}}})
     await other.until_status(sync="Unknown", condition=["ComparisonError"])
     app = await bench.until_status(sync="Unknown", condition=["ComparisonError"])
-    assert "was last read" in app["status"]["conditions"][0]["message"]
+    assert "was last fetched" in app["status"]["conditions"][0]["message"]
     away.rename(bench.repo.bare)
     await bench.until_status(sync="Synced", condition=[])
     bench.repo.commit({"apps/a.yaml": config_map("a", data="2")})
