@@ -10,8 +10,8 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from tiphys.apimachinery.names import ResourceKey
-from tiphys.engine.source.pushes import Push
 from tiphys.credentials.book import EMPTY_BOOK, RepositoryBook
+from tiphys.engine.source.pushes import Push
 from tiphys.identity.sessions import Sessions
 from tiphys.model.appproject import AppProject
 from tiphys.model.cluster import Cluster
@@ -231,7 +231,11 @@ class Services:
     project_writer: ProjectWriter | None = None
     repository_book: Callable[[], RepositoryBook] = lambda: EMPTY_BOOK
     # (URL, project) -> Successful, Failed or Unknown, why, and when it was last read.
-    repository_state: Callable[[str, str], tuple[str, str, datetime | None]] = lambda _url, _project: ("Unknown", "", None)
+    repository_state: Callable[[str, str], tuple[str, str, datetime | None]] = lambda _url, _project: (
+        "Unknown",
+        "",
+        None,
+    )
     cluster_book: ClusterBook | None = None
     metrics: Callable[[], str] | None = None
     pushed: Callable[[Push], int] | None = None  # told of pushes; how many repositories are looked at for it
