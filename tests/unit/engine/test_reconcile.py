@@ -270,6 +270,25 @@ def test_what_is_deleted_only_with_approval_says_so(
     assert (verdict.drift.prune_confirm, verdict.drift.needs_confirmation) == (prune, deletion)
 
 
+def test_an_object_that_was_only_applied_client_side_is_compared_so() -> None:
+    """What Git dropped since is known by its last-applied annotation alone; later by what our apply owns."""
+    world = World()
+    before = tracked(data={"a": "1", "b": "2"})
+    options = ("ServerSideApply=true",)
+    world.put(before)
+    found, _ = world.compare(wants(tracked(data={"a": "1"})), options=options)
+    assert kinds(found) == {"a": DriftKind.MODIFIED}
+
+    fields = {"f:data": {"f:a": {}, "f:b": {}}}
+    ours = {"manager": "argocd-controller", "operation": "Apply", "fieldsV1": fields}
+    world.put(before, applied=False, managedFields=[ours])
+    found, undecided = world.compare(wants(tracked(data={"a": "1"})), options=options)
+    assert kinds(found) == {"a": DriftKind.MODIFIED}
+    assert [d.difference is not None and d.difference.server_side for d in undecided] == [True]
+    found, undecided = world.compare(wants(before), options=options)
+    assert (kinds(found), undecided) == ({"a": DriftKind.SAME}, [])
+
+
 def test_an_extraneous_object_that_says_so_leaves_the_application_synced() -> None:
     """IgnoreExtraneous: the resource shows OutOfSync, the Application does not."""
     world = World()
