@@ -226,3 +226,42 @@ def test_a_password_hash_is_one_that_accounts_can_have(cli: Cli) -> None:
     token = cli.out("account", "session-token").strip()
     assert json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))["sub"].startswith("admin")
     assert os.access(cli.home / ".config" / "argocd" / "config", os.R_OK)
+
+
+def test_a_project_its_role_and_windows(cli: Cli) -> None:
+    """Made, changed, shown and gone again; the role's token counts until it is revoked."""
+    cli("proj", "create", "shop", "--dest", "*,*", "--src", "*")
+    try:
+        cli("proj", "set", "shop", "--description", "The shop")
+        cli("proj", "add-source", "shop", "https://example.com/r.git")
+        cli("proj", "allow-cluster-resource", "shop", "", "Namespace")
+        assert "The shop     *,*           2 repos" in cli.out("proj", "list")
+        cli(
+            "proj",
+            "windows",
+            "add",
+            "shop",
+            "-k",
+            "deny",
+            "--schedule",
+            "0 22 * * *",
+            "--duration",
+            "1h",
+            "--applications",
+            "*",
+        )
+        cli("proj", "windows", "enable-manual-sync", "shop", "0")
+        assert cli.out("proj", "windows", "list", "shop").splitlines()[1].split()[:2] == ["0", "deny"]
+        cli("proj", "windows", "delete", "shop", "0")
+        cli("proj", "role", "create", "shop", "ci")
+        cli("proj", "role", "add-policy", "shop", "ci", "--action", "get", "--object", "*")
+        assert "p, proj:shop:ci, applications, get, shop/*, allow\n" in cli.out("proj", "role", "get", "shop", "ci")
+        token = cli.out("proj", "role", "create-token", "shop", "ci", "-e", "1h", "--token-only").strip()
+        as_role = ("--auth-token", token)
+        assert cli.out("account", "can-i", "get", "applications", "shop/x", *as_role) == "yes\n"
+        assert cli.out("account", "can-i", "sync", "applications", "shop/x", *as_role) == "no\n"
+        issued = cli.out("proj", "role", "list-tokens", "shop", "ci", "--unixtime").splitlines()[1].split()[1]
+        cli("proj", "role", "delete-token", "shop", "ci", issued)
+        cli("app", "list", *as_role, rc=20)
+    finally:
+        cli("proj", "delete", "shop")

@@ -101,6 +101,16 @@ class Api:
         """Delete a project that no Application is in."""
         self._object("DELETE", f"{V1}/projects/{segment(name)}")
 
+    def create_role_token(self, project: str, role: str, *, token_id: str = "", expires_in_s: int = 0) -> Secret:
+        """A new token of a project's role; it never expires with 0."""
+        body = {"project": project, "role": role, "expiresIn": expires_in_s, **({"id": token_id} if token_id else {})}
+        path = f"{V1}/projects/{segment(project)}/roles/{segment(role)}/token"
+        return Secret(str(self._object("POST", path, body=body).get("token") or ""))
+
+    def delete_role_token(self, project: str, role: str, issued_at: int) -> None:
+        """Revoke a token of a project's role."""
+        self._object("DELETE", f"{V1}/projects/{segment(project)}/roles/{segment(role)}/token/{issued_at}")
+
     # Applications
 
     def list_applications(

@@ -115,7 +115,7 @@ def remove_destination(ctx: click.Context, name: str, server: str, namespace: st
             raise CommandFailed("Specified destination does not exist in project")
         spec["destinations"] = kept
 
-    _change(ctx, name, change)
+    change_spec(ctx, name, change)
 
 
 _group = click.argument("group", metavar="GROUP")
@@ -220,7 +220,7 @@ def _add(ctx: click.Context, name: str, key: str, item: Any, already: str) -> No
             raise CommandFailed(already)
         spec[key] = [*items, item]
 
-    _change(ctx, name, change)
+    change_spec(ctx, name, change)
 
 
 def _remove(ctx: click.Context, name: str, key: str, item: Any, missing: str) -> None:
@@ -231,10 +231,11 @@ def _remove(ctx: click.Context, name: str, key: str, item: Any, missing: str) ->
         items.remove(item)
         spec[key] = items
 
-    _change(ctx, name, change)
+    change_spec(ctx, name, change)
 
 
-def _change(ctx: click.Context, name: str, change: Callable[[Object], None]) -> None:
+def change_spec(ctx: click.Context, name: str, change: Callable[[Object], None]) -> None:
+    """Read a project, change its spec, and write it on condition that nobody else did. Raises ApiFailure."""
     api = open_api(ctx)
     project = api.get_project(name)
     change(project.setdefault("spec", {}))

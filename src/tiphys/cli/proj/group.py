@@ -23,6 +23,9 @@ VERBS = {
     "remove-destination": (_CHANGES, "remove_destination"),
     "remove-source": (_CHANGES, "remove_source"),
     "remove-source-namespace": (_CHANGES, "remove_source_namespace"),
+    "role": ("tiphys.cli.proj.role", "role"),
+    "set": ("tiphys.cli.proj.projects", "set_"),
+    "windows": ("tiphys.cli.proj.windows", "windows"),
 }
 SUMMARIES = {
     "add-destination": "Allow a cluster and namespace.",
@@ -40,6 +43,9 @@ SUMMARIES = {
     "remove-destination": "No longer allow a cluster and namespace.",
     "remove-source": "No longer allow a repository.",
     "remove-source-namespace": "No longer allow Applications in a namespace.",
+    "role": "Roles of a project and their tokens.",
+    "set": "Change parameters of a project.",
+    "windows": "Sync windows of a project.",
 }
 
 

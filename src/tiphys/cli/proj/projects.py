@@ -5,7 +5,7 @@ Source: api-ui Appendix B, 5.1 "Tables".
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import click
 from tiphys.cli.app.edit import EditorError, edit_until_saved, run_editor
 from tiphys.cli.arguments import Verb, flag
 from tiphys.cli.complete import complete_projects
-from tiphys.cli.failure import CommandFailed
+from tiphys.cli.failure import CommandFailed, not_as_asked
 from tiphys.cli.output import print_value, table
 from tiphys.cli.session import open_api
 from tiphys.client.errors import ApiFailure, Unreachable
@@ -132,22 +132,34 @@ def _pair(label: str, value: str) -> str:
     return f"{label:<30}{value}\n"
 
 
+_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.option("--description", help="What it is for."),
+    click.option(
+        "-d", "--dest", "destinations", multiple=True, metavar="SERVER,NAMESPACE", help="Destination; repeatable."
+    ),
+    click.option("-s", "--src", "sources", multiple=True, metavar="URL", help="Repository; repeatable."),
+    click.option("--source-namespaces", multiple=True, help="Namespace of Applications; repeatable."),
+    click.option("--allow-cluster-resource", multiple=True, metavar="GROUP/KIND", help="Allowed; repeatable."),
+    click.option("--deny-cluster-resource", multiple=True, metavar="GROUP/KIND", help="Denied; repeatable."),
+    click.option("--allow-namespaced-resource", multiple=True, metavar="GROUP/KIND", help="Allowed; repeatable."),
+    click.option("--deny-namespaced-resource", multiple=True, metavar="GROUP/KIND", help="Denied; repeatable."),
+    click.option("--signature-keys", multiple=True, help="Id of a key commits must be signed with; repeatable."),
+    flag("--orphaned-resources", default=None, help="Look for orphaned resources."),
+    flag("--orphaned-resources-warn", default=None, help="Warn of them."),
+)
+
+
+def spec_options(function: Any) -> Any:
+    """The options that describe a project; the command gets them as keyword arguments."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
 @click.command("create", cls=Verb)
 @click.argument("name", metavar="[PROJECT]", required=False)
 @click.option("-f", "--file", help="File (or - for standard input) with the project; options change it.")
-@click.option("--description", help="What it is for.")
-@click.option(
-    "-d", "--dest", "destinations", multiple=True, metavar="SERVER,NAMESPACE", help="Destination; repeatable."
-)
-@click.option("-s", "--src", "sources", multiple=True, metavar="URL", help="Repository; repeatable.")
-@click.option("--source-namespaces", multiple=True, help="Namespace of Applications; repeatable.")
-@click.option("--allow-cluster-resource", multiple=True, metavar="GROUP/KIND", help="Allowed; repeatable.")
-@click.option("--deny-cluster-resource", multiple=True, metavar="GROUP/KIND", help="Denied; repeatable.")
-@click.option("--allow-namespaced-resource", multiple=True, metavar="GROUP/KIND", help="Allowed; repeatable.")
-@click.option("--deny-namespaced-resource", multiple=True, metavar="GROUP/KIND", help="Denied; repeatable.")
-@click.option("--signature-keys", multiple=True, help="Id of a key commits must be signed with; repeatable.")
-@flag("--orphaned-resources", default=None, help="Look for orphaned resources.")
-@flag("--orphaned-resources-warn", default=None, help="Warn of them.")
+@spec_options
 @flag("--upsert", help="Change a project that is there already.")
 @click.pass_context
 def create(ctx: click.Context, /, name: str | None, file: str | None, upsert: bool, **given: Any) -> None:
@@ -226,6 +238,24 @@ def _read(file: str) -> Object:
     if not isinstance(found, dict) or found.get("kind") not in (None, "AppProject"):
         raise CommandFailed(f"{file}: expected an AppProject")
     return found
+
+
+@click.command("set", cls=Verb)
+@click.argument("name", metavar="PROJECT", shell_complete=complete_projects)
+@spec_options
+@click.pass_context
+def set_(ctx: click.Context, /, name: str, **given: Any) -> None:
+    """Change parameters of a project; a list that is given replaces the one there is.
+
+    \b
+    Example:
+      tiphys proj set shop --description 'The shop' -s https://github.com/your-org/k8s-manifests.git
+    """
+    from tiphys.cli.proj.changes import change_spec
+
+    if not any(value is not None and value != () for value in given.values()):
+        raise not_as_asked("Please set at least one option to update")
+    change_spec(ctx, name, lambda spec: set_spec(spec, given))
 
 
 @click.command("delete", cls=Verb)
