@@ -179,7 +179,9 @@ class Comparer:
             return False
         if known.reads is None:
             kube = self._capabilities.of(known.session)
-            known.reads = self._reads(source, compared.render_keys[0], contexts_at(app, known.instance, source, kube))
+            known.reads = self._reads(
+                source, compared.render_keys[0], contexts_at(app, known.instance, source, kube, self._plane.settings)
+            )
         try:
             self._repositories.require_well(source.repo_url, app.project_name)
             if not known.reads(snapshot):
@@ -222,7 +224,7 @@ class Comparer:
         async def render(snapshot: Any, source: ApplicationSource) -> Any:
             app = context.app
             kube = await self._capabilities.learn(context.session)
-            what = render_context(app, context.instance, source, snapshot.revision, kube)
+            what = render_context(app, context.instance, source, snapshot.revision, kube, self._plane.settings)
             rendered = await self._render(snapshot, source, what, f"{app.namespace}/{app.name}")
             keys.append(rendered.key)
             return rendered

@@ -7,11 +7,13 @@ from typing import NamedTuple
 
 from tiphys.controllers.clusters import ClusterSession
 from tiphys.engine.render.environment import build_environment
+from tiphys.engine.render.spec import HELM, KUSTOMIZE
 from tiphys.engine.render.tools import KubeVersions, RenderContext
 from tiphys.engine.states import Snapshot
 from tiphys.kube.discovery import Catalogue
 from tiphys.model.application import Application
 from tiphys.model.source import ApplicationSource
+from tiphys.settings.values import Settings
 
 NOTHING_KNOWN = KubeVersions()
 
@@ -45,9 +47,15 @@ class Capabilities:
 
 
 def render_context(
-    app: Application, instance: str, source: ApplicationSource, revision: str, kube: KubeVersions
+    app: Application,
+    instance: str,
+    source: ApplicationSource,
+    revision: str,
+    kube: KubeVersions,
+    settings: Settings,
 ) -> RenderContext:
     """The context of one source of an Application at a revision. Source: compat 1.2 "Build env"."""
+    enabled = {HELM: settings.helm_enabled, KUSTOMIZE: settings.kustomize_enabled}
     namespace = app.spec.destination.namespace
     return RenderContext(
         app_name=instance,
@@ -62,14 +70,16 @@ def render_context(
             target_revision=source.target_revision,
         ),
         kube=kube,
+        build_options=tuple(settings.kustomize_build_options.split()),
+        disabled=tuple(name for name, on in enabled.items() if not on),
     )
 
 
 def contexts_at(
-    app: Application, instance: str, source: ApplicationSource, kube: KubeVersions
+    app: Application, instance: str, source: ApplicationSource, kube: KubeVersions, settings: Settings
 ) -> Callable[[Snapshot], RenderContext]:
     """The context of a source at each revision it may be looked at."""
-    return lambda snapshot: render_context(app, instance, source, snapshot.revision, kube)
+    return lambda snapshot: render_context(app, instance, source, snapshot.revision, kube, settings)
 
 
 def _number(version: str) -> str:

@@ -145,6 +145,34 @@ KEYS: tuple[Key, ...] = (
         "compat 1.1",
         attribute="application_namespaces",
     ),
+    # Rendering
+    Key(
+        CM,
+        "kustomize.buildOptions",
+        "string",
+        "",
+        "Options added to every Kustomize build.",
+        "compat 1.5",
+        attribute="kustomize_build_options",
+    ),
+    Key(
+        CM,
+        "kustomize.enable",
+        "bool",
+        True,
+        "Whether folders with a kustomization are built; false reads them as plain directories.",
+        "compat 1.2",
+        attribute="kustomize_enabled",
+    ),
+    Key(
+        CM,
+        "helm.enable",
+        "bool",
+        True,
+        "Whether charts are rendered; false reads their folders as plain directories.",
+        "compat 1.2",
+        attribute="helm_enabled",
+    ),
     # Tracking
     Key(
         CM,

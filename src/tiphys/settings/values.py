@@ -92,6 +92,9 @@ class Settings:
     eager_status: bool = False
     server_side_apply: bool = False
     application_namespaces: tuple[str, ...] = ()
+    kustomize_build_options: str = ""
+    kustomize_enabled: bool = True
+    helm_enabled: bool = True
     tracking_method: str = "annotation"
     instance_label_key: str = "app.kubernetes.io/instance"
     installation_id: str = ""

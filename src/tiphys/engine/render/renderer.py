@@ -49,7 +49,7 @@ LARGE_REPLY_BYTES = 256 * 1024
 PROBLEMS_SHOWN = 5
 
 # Whose plan it is, where that may make a difference: application, namespace, build options.
-_Who = tuple[str, str, tuple[str, ...]]
+_Who = tuple[str, str, tuple[str, ...], tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class _Look:
 class Renderer:
     """Renders sources; equal inputs are rendered once.
 
-    `store` keeps renders beyond this process; `disabled` tools are read as plain directories. Answers come from memory
+    `store` keeps renders beyond this process; answers come from memory
     while there is room, and are never stale: every key is made of content ids. `tools` are those that `tool_runs` has.
     """
 
@@ -102,7 +102,6 @@ class Renderer:
         log: Logger = SILENT,
         max_manifest_bytes: int = DEFAULT_MAX_BYTES,
         timeout_s: float = RENDER_TIMEOUT_S,
-        disabled: Sequence[str] = (),
         tools: Tools = NO_TOOLS,
         tool_runs: ToolRuns | None = None,
     ) -> None:
@@ -112,7 +111,6 @@ class Renderer:
         self._log = log
         self._max_manifest_bytes = max_manifest_bytes
         self._timeout_s = timeout_s
-        self._disabled = tuple(disabled)
         self._tools = tools
         self._tool_runs = tool_runs
         self._plans: Recent[tuple[str, RenderSource, _Who | None], _Plan] = Recent(PLANS_KEPT)
@@ -176,9 +174,9 @@ class Renderer:
         look = await asyncio.to_thread(_look, tree, source)
         wanted = override_names(look.names, context.app_name)
         merged = await self._with_overrides(tree, source, wanted) if wanted else source
-        found = detect_type(merged, look.names, disabled=self._disabled)
+        found = detect_type(merged, look.names, disabled=context.disabled)
         require_supported(merged, found)
-        shared = found == DIRECTORY and not has_overrides(look.names)
+        shared = found == DIRECTORY and not has_overrides(look.names) and not context.disabled
         if found == DIRECTORY:
             plan = await asyncio.to_thread(self._plan_directory, tree, merged, look)
         else:
@@ -325,7 +323,7 @@ class Renderer:
 
 
 def _who(context: RenderContext) -> _Who:
-    return context.app_name, context.namespace, context.build_options
+    return context.app_name, context.namespace, context.build_options, context.disabled
 
 
 def _look(tree: SourceTree, source: RenderSource) -> _Look:

@@ -31,6 +31,7 @@ class RenderContext:
     env: Mapping[str, str] = field(default_factory=dict)
     kube: KubeVersions = KubeVersions()
     build_options: tuple[str, ...] = ()
+    disabled: tuple[str, ...] = ()  # source types whose folders are read as plain directories
 
 
 @dataclass(frozen=True, slots=True)
