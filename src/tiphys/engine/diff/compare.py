@@ -19,17 +19,21 @@ from typing import Any
 import orjson
 
 from tiphys.apimachinery import goshapes, mergepatch, strategicmerge
-from tiphys.apimachinery.names import GroupVersionKind, gvk_of
+from tiphys.apimachinery.names import GroupKind, GroupVersionKind, gvk_of
 from tiphys.apimachinery.patchmeta import builtin
 from tiphys.engine.diff.ignored import NOTHING, Ignored, without_pointers
 from tiphys.engine.diff.knowntypes import with_known_types
-from tiphys.model.annotations import LAST_APPLIED
+from tiphys.model.annotations import CLEANUP_SUFFIX, LAST_APPLIED, POST_DELETE_FINALIZER, PRE_DELETE_FINALIZER
 
 Object = Mapping[str, Any]
 
 # Set by the server or by other writers; never part of what Git declares.
 _SERVER_FIELDS = ("creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid")
 _SECRET = GroupVersionKind("", "v1", "Secret")
+_APPLICATION = GroupKind("argoproj.io", "Application")
+_DELETION_HOOKS = frozenset(
+    name + suffix for name in (PRE_DELETE_FINALIZER, POST_DELETE_FINALIZER) for suffix in ("", CLEANUP_SUFFIX)
+)
 _CLUSTER_ROLE = GroupVersionKind("rbac.authorization.k8s.io", "v1", "ClusterRole")
 
 
@@ -81,6 +85,8 @@ def compare(target: Object, live: Object, *, ignored: Ignored = NOTHING) -> Diff
     schema = builtin().schema(gvk)
     annotated = with_last_applied(target)
     modified = declared_content(annotated, gvk)
+    if gvk.group_kind == _APPLICATION:
+        modified = _with_deletion_hooks(modified, live)
     original = declared_content(_last_applied(live), gvk)
     if schema is not None:
         patch = strategicmerge.create_three_way(original, modified, live, schema)
@@ -112,6 +118,21 @@ def counted(obj: Object, gvk: GroupVersionKind, ignored: Ignored) -> dict[str, A
     if ignored.aggregated_roles and gvk == _CLUSTER_ROLE and obj.get("aggregationRule") is not None:
         found.pop("rules", None)
     return without_pointers(found, ignored.pointers)
+
+
+def _with_deletion_hooks(application: Object, live: Object) -> dict[str, Any]:
+    """The Application with the finalizers that its own delete hooks put on the live one.
+
+    A list of finalizers in Git would take them off, an app of apps and its child would not agree for ever.
+    """
+    metadata = application.get("metadata") or {}
+    declared, there = metadata.get("finalizers"), (live.get("metadata") or {}).get("finalizers")
+    if not isinstance(declared, list) or not isinstance(there, list):
+        return dict(application)
+    added = [name for name in there if name in _DELETION_HOOKS and name not in declared]
+    # In the order of the live list, where they are the same otherwise.
+    both = there if sorted(map(str, [*declared, *added])) == sorted(map(str, there)) else [*declared, *added]
+    return {**application, "metadata": {**metadata, "finalizers": both}} if added else dict(application)
 
 
 def declared_content(manifest: Object, gvk: GroupVersionKind) -> dict[str, Any]:
