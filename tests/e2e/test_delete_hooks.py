@@ -201,3 +201,25 @@ def test_what_the_project_does_not_permit_is_left_alone(
     until_gone(environment, "fenced")
     assert live(environment, namespace, "configmap", "settings") is None
     assert live(environment, namespace, "secret", "token") is not None
+
+
+def test_an_app_of_apps_does_not_fight_over_the_hooks_finalizers(
+    environment: Environment, repo: GitRepository, namespace: str
+) -> None:
+    """The parent stays Synced and starts no other sync; deleting it runs the child's hook."""
+    child = application("hooked-child", repo.url, namespace=namespace, path="apps/child")
+    hook = job("before", hook="PreDelete")
+    repo.commit({**files(child=child), "apps/child/c.yaml": config_map("settings", a="1"), "apps/child/h.yaml": hook})
+    environment.apply(application("parent", repo.url, namespace="argocd"))
+    environment.until_app("hooked-child")
+    assert PRE in finalizers(environment, "hooked-child")
+    app = environment.until_app("parent")
+    started = app["status"]["operationState"]["startedAt"]
+    time.sleep(3)
+    app = environment.until_app("parent")
+    assert app["status"]["operationState"]["startedAt"] == started
+    assert PRE in finalizers(environment, "hooked-child")
+    delete(environment, "parent")
+    until_gone(environment, "parent")
+    assert environment.application("hooked-child") is None
+    assert live(environment, namespace, "configmap", "settings") is None
