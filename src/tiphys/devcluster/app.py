@@ -13,6 +13,7 @@ from tiphys.apimachinery import apierrors
 from tiphys.apimachinery.apierrors import ApiError
 from tiphys.apimachinery.yamljson import dump_yaml
 from tiphys.devcluster.answers import write_event
+from tiphys.devcluster.auth import ANONYMOUS, User
 from tiphys.devcluster.core import Core
 from tiphys.devcluster.discovery import Discovery, version_info
 from tiphys.devcluster.handlers import Answer, Handlers, PageNotFoundError, Request, WatchAnswer, not_found_path
@@ -33,6 +34,7 @@ BOOKMARK_EVERY_S = 60.0
 MAX_WATCH_S = 3600.0  # a watch without timeoutSeconds ends some time, as on the real server
 
 _JSON: Header = (b"content-type", b"application/json")
+_NOT_CACHED: Header = (b"cache-control", b"no-cache, private")
 _HEALTH = ("/healthz", "/livez", "/readyz")
 
 _log = logging.getLogger(__name__)
@@ -84,13 +86,13 @@ class App:
             _only_get(method)
             await _send(send, 200, orjson.dumps(version_info()))
             return
-        user = self._core.auth.user_of(headers.get(b"authorization", b""))
-        if user is None:
-            raise apierrors.unauthorized()
+        user = self._user_of(scope, headers)
         object_path = parse_object_path(path)
         if object_path is None:
+            query = Query(scope["query_string"])
+            self._core.gate.admit(user, method, path, None, query)
             _only_get(method)
-            await self._document(path, headers, Query(scope["query_string"]), send)
+            await self._document(path, headers, query, send)
             return
         request = Request(
             method="GET" if method == "HEAD" else method,
@@ -101,6 +103,7 @@ class App:
             content_type=headers.get(b"content-type", b"").decode("latin-1"),
             user_agent=headers.get(b"user-agent", b"").decode("latin-1"),
         )
+        self._core.gate.admit(user, method, path, object_path, request.query)
         if method in ("POST", "PUT", "PATCH", "DELETE"):
             request.body = await _read_body(receive)
         if not object_path.name and object_path.plural == "watch":
@@ -110,6 +113,15 @@ class App:
             await self._stream(answer, receive, send)
             return
         await self._answer(request, answer, send)
+
+    def _user_of(self, scope: Scope, headers: dict[bytes, bytes]) -> User:
+        """As whom a request is made. Raises Unauthorized, Forbidden."""
+        user = self._core.auth.user_of(headers.get(b"authorization", b""), scope.get("client_certificate"))
+        if user is None or (user is ANONYMOUS and not self._core.gate.admits_anonymous):
+            raise apierrors.unauthorized()
+        if any(name.startswith(b"impersonate-") for name in headers):
+            user = self._core.gate.act_as(user, scope["headers"])
+        return user
 
     async def _answer(self, request: Request, answer: Answer, send: Send) -> None:
         extra: list[Header] = [(b"warning", _warning(text)) for text in dict.fromkeys(answer.warnings)]
@@ -189,7 +201,7 @@ class App:
 
     async def _stream(self, answer: WatchAnswer, receive: Receive, send: Send) -> None:
         """Send events until the client leaves, the time is over, or the watch falls behind."""
-        await send({"type": "http.response.start", "status": 200, "headers": [_JSON]})
+        await send({"type": "http.response.start", "status": 200, "headers": [_JSON, _NOT_CACHED]})
         if answer.error is not None:
             await _send_watch_error(send, answer.error)
             return
@@ -279,7 +291,7 @@ def _warning(text: str) -> bytes:
 async def _send(
     send: Send, code: int, body: bytes, content_type: Header = _JSON, extra: list[Header] | None = None
 ) -> None:
-    headers: list[Header] = [content_type, (b"content-length", b"%d" % len(body))]
+    headers: list[Header] = [content_type, _NOT_CACHED, (b"content-length", b"%d" % len(body))]
     if extra:
         headers += extra
     await send({"type": "http.response.start", "status": code, "headers": headers})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from tiphys.devcluster.rbac_bootstrap import create_roles
 from tiphys.devcluster.resources import Registry
 from tiphys.devcluster.strategy import find_resource
 from tiphys.devcluster.writes import WriteOptions, Writer
@@ -15,10 +16,6 @@ MANAGER = "kube-apiserver"
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 DEFAULT_STORAGE_CLASS = "standard"
 KUBERNETES_IP = "10.96.0.1"
-RBAC = "rbac.authorization.k8s.io"
-
-_READ = ["get", "list", "watch"]
-_WRITE = ["create", "delete", "deletecollection", "patch", "update"]
 
 
 def create_missing(writer: Writer, registry: Registry, *, address: str, port: int) -> None:
@@ -30,6 +27,7 @@ def create_missing(writer: Writer, registry: Registry, *, address: str, port: in
         key = f"{namespace}/{obj['metadata']['name']}"
         if writer.store.get(resource.bucket, key) is None:
             writer.create(resource, namespace, writer.rules.decode(resource, obj).obj, options)
+    create_roles(writer, registry, options)
 
 
 def _objects(address: str, port: int) -> Iterator[tuple[str, str, Object]]:
@@ -60,7 +58,6 @@ def _objects(address: str, port: int) -> Iterator[tuple[str, str, Object]]:
             "",
             {"metadata": {"name": name}, "value": value, "description": description},
         )
-    yield from _roles()
 
 
 _CRITICAL = {
@@ -100,69 +97,5 @@ def _kubernetes_service(address: str, port: int) -> Iterator[tuple[str, str, Obj
             "addressType": "IPv4",
             "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
             "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
-        },
-    )
-
-
-def _rule(groups: list[str], resources: list[str], verbs: list[str]) -> Object:
-    return {"apiGroups": groups, "resources": resources, "verbs": verbs}
-
-
-def _roles() -> Iterator[tuple[str, str, Object]]:
-    workloads = [
-        _rule(["apps"], ["daemonsets", "deployments", "replicasets", "statefulsets"], _READ),
-        _rule(["batch"], ["cronjobs", "jobs"], _READ),
-        _rule(["networking.k8s.io"], ["ingresses", "networkpolicies"], _READ),
-        _rule(["policy"], ["poddisruptionbudgets"], _READ),
-        _rule(["autoscaling"], ["horizontalpodautoscalers"], _READ),
-        _rule(
-            [""],
-            [
-                "configmaps",
-                "endpoints",
-                "events",
-                "namespaces",
-                "persistentvolumeclaims",
-                "pods",
-                "pods/log",
-                "serviceaccounts",
-                "services",
-            ],
-            _READ,
-        ),
-    ]
-    changes = [
-        {
-            **rule,
-            "verbs": _WRITE,
-            "resources": [one for one in rule["resources"] if one not in ("events", "namespaces")],
-        }
-        for rule in workloads
-    ]
-    secrets = [_rule([""], ["secrets"], [*_READ, *_WRITE])]
-    bindings = [_rule([RBAC], ["roles", "rolebindings"], [*_READ, *_WRITE])]
-    everything: list[Object] = [
-        _rule(["*"], ["*"], ["*"]),
-        {"nonResourceURLs": ["*"], "verbs": ["*"]},
-    ]
-    for name, rules in (
-        ("cluster-admin", everything),
-        ("admin", [*workloads, *changes, *secrets, *bindings]),
-        ("edit", [*workloads, *changes, *secrets]),
-        ("view", workloads),
-    ):
-        metadata: Object = {
-            "name": name,
-            "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"},
-            "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"},
-        }
-        yield f"{RBAC}/v1/clusterroles", "", {"metadata": metadata, "rules": rules}
-    yield (
-        f"{RBAC}/v1/clusterrolebindings",
-        "",
-        {
-            "metadata": {"name": "cluster-admin", "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}},
-            "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": "cluster-admin"},
-            "subjects": [{"apiGroup": RBAC, "kind": "Group", "name": "system:masters"}],
         },
     )

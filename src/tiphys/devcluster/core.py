@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 from tiphys.apimachinery.mergeschema import MergeSchemas
+from tiphys.devcluster.accounttokens import TokenSecrets
 from tiphys.devcluster.apiservices import AggregatedApis
 from tiphys.devcluster.auth import Authenticator
 from tiphys.devcluster.background import Background
@@ -14,6 +15,8 @@ from tiphys.devcluster.crds import Definitions
 from tiphys.devcluster.garbage import GarbageCollector
 from tiphys.devcluster.namespaces import Namespaces
 from tiphys.devcluster.ownership import Ownership
+from tiphys.devcluster.rbac_aggregation import Aggregation
+from tiphys.devcluster.rbac_gate import Gate, Mode
 from tiphys.devcluster.resources import builtin_registry
 from tiphys.devcluster.store import Store
 from tiphys.devcluster.strategy import Rules
@@ -40,6 +43,7 @@ class Core:
         admin_token: Secret,
         signing_key: Secret,
         merge_schemas: MergeSchemas | None = None,
+        authorization: Mode = "rbac",
     ) -> None:
         self.store = store
         self.clock = clock
@@ -55,8 +59,26 @@ class Core:
             clock=clock,
             ids=ids,
         )
-        self.auth = Authenticator(admin_token=admin_token, signing_key=signing_key, lookup=self._uid_of, clock=clock)
+        self.gate = Gate(store, authorization)
         self.background = Background()
+        self.auth = Authenticator(
+            admin_token=admin_token,
+            signing_key=signing_key,
+            lookup=self._uid_of,
+            clock=clock,
+            secret_token=lambda namespace, name: self._tokens.token_in(namespace, name),
+        )
+        self._tokens = TokenSecrets(
+            store=store,
+            registry=self.registry,
+            writer=self.writer,
+            background=self.background,
+            auth=self.auth,
+            ca_pem=ca_pem,
+        )
+        self._aggregation = Aggregation(
+            store=store, registry=self.registry, writer=self.writer, background=self.background
+        )
         self._again: asyncio.TimerHandle | None = None
         self._definitions = Definitions(
             store=store,
@@ -82,9 +104,12 @@ class Core:
         self.store.bind(loop)
         self._definitions.start()
         self._aggregated.start()
+        self.gate.start()
         create_missing(self.writer, self.registry, address=address, port=port)
         self._garbage.start()
         self._namespaces.start()
+        self._aggregation.start()
+        self._tokens.start()
 
         def undone(exc: Exception) -> None:
             if self._again is None:
@@ -100,6 +125,8 @@ class Core:
             create_missing(self.writer, self.registry, address=address, port=port)
             self._garbage.look()
             self._namespaces.look()
+            self._aggregation.look()
+            self._tokens.look()
 
         self.store.on_undone = undone
 

@@ -310,6 +310,7 @@ class Handlers:
             field_validation=validation,
             force=apply and request.query.flag("force"),
             user=request.user.to_json(),
+            guard=self._core.gate.guard(request.user, request.path),
         )
 
     async def _written(self, resource: Resource, request: Request, outcome: Outcome) -> Answer:
@@ -330,6 +331,7 @@ class Handlers:
             user=request.user,
             namespace=request.path.namespace,
             auth=self._core.auth,
+            gate=self._core.gate,
             now=now,
         )
         return Answer(201, orjson.dumps(answer))

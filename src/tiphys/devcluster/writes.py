@@ -58,6 +58,7 @@ class WriteOptions:
     field_validation: str = "Warn"  # Ignore, Warn or Strict
     force: bool = False
     user: Mapping[str, Any] | None = None  # the caller as a TokenReview shows it
+    guard: Callable[[Object, Object | None], None] | None = None  # refuses what (new, live) must not become
 
 
 @dataclass(slots=True)
@@ -129,6 +130,8 @@ class Writer:
             metadata["name"] = objectmeta.generated_name(base, self.ids)
             while self.store.get(resource.bucket, _key(resource, namespace, metadata["name"])) is not None:
                 metadata["name"] = objectmeta.generated_name(base, self.ids)
+        if options.guard is not None:
+            options.guard(obj, None)
         objectmeta.stamp_created(obj, resource, namespace, now=now, uid=self.ids.uuid())
         self.rules.prepare_create(resource, obj, now=now, user=options.user)
         causes = self.rules.validate(resource, obj, None, "")
@@ -331,6 +334,8 @@ class Writer:
             raise apierrors.conflict(resource.plural, resource.group, name)
         new["metadata"]["resourceVersion"] = str(record.rv)
         self.rules.default(resource, new)
+        if options.guard is not None:
+            options.guard(new, live)
         now = format_time(self.clock.now())
         objectmeta.carry_over(new, live)
         if not tracked:

@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtensionOID
 from tests.support.clock import VirtualClock
 
-from tiphys.devcluster.auth import ADMIN, Authenticator
+from tiphys.devcluster.auth import ADMIN, ANONYMOUS, Authenticator
 from tiphys.devcluster.pki import ensure_pki
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -70,7 +70,7 @@ def test_tokens_end_with_their_time_and_with_their_account(tmp_path: Path) -> No
     assert (user.name, expires) == ("system:serviceaccount:ns:bot", "2026-01-01T00:10:00Z")
     assert auth.user_of(b"Bearer admin") is ADMIN
     assert auth.user_of(b"Bearer " + token[:-4].encode() + b"AAAA") is None
-    assert auth.user_of(b"Basic eDp5") is None
+    assert auth.user_of(b"Basic eDp5") is ANONYMOUS
     accounts[("serviceaccounts", "ns", "bot")] = "uid-2"
     assert auth.user_of(header) is None
     accounts[("serviceaccounts", "ns", "bot")] = "uid-1"
