@@ -1,0 +1,60 @@
+"""Allowed: the table of wanted differences, and what of a comparison it does not cover."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import translate
+from pathlib import Path
+from typing import Any
+
+from tests.devcluster.compare.normal import Difference
+
+from tiphys.apimachinery.yamljson import load_one
+
+TABLE = Path(__file__).parent / "differences.yaml"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One wanted difference. `patterns` are pairs of a case and a place in its answer."""
+
+    id: str
+    where: str
+    here: str
+    there: str
+    patterns: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...]
+    untested: str
+
+    def allows(self, found: Difference) -> bool:
+        """Whether the row is about this difference."""
+        return any(case.match(found.case) and at.match(found.where) for case, at in self.patterns)
+
+
+def rows(path: Path = TABLE) -> list[Row]:
+    """The table. Each row says either what it allows or why nothing shows it."""
+    listed: Any = load_one(path.read_bytes())
+    found = []
+    for one in listed:
+        assert ("match" in one) != ("untested" in one), f"{one['id']}: either match or untested"
+        patterns = tuple((_pattern(entry["case"]), _pattern(entry.get("at", "*"))) for entry in one.get("match", ()))
+        found.append(Row(one["id"], one["where"], one["here"], one["there"], patterns, one.get("untested", "")))
+    return found
+
+
+def _pattern(glob: str) -> re.Pattern[str]:
+    return re.compile(translate(glob.replace("[", "[[]")))
+
+
+def judged(found: Iterable[Difference], table: Iterable[Row]) -> tuple[list[Difference], list[Row]]:
+    """Differences that no row allows, and rows that allowed none although a request should show them."""
+    table = list(table)
+    used: set[str] = set()
+    unlisted = []
+    for one in found:
+        allowing = [row for row in table if row.allows(one)]
+        used.update(row.id for row in allowing)
+        if not allowing:
+            unlisted.append(one)
+    return unlisted, [row for row in table if not row.untested and row.id not in used]
