@@ -10,9 +10,10 @@ import asyncio
 import ctypes
 import errno
 import os
+import struct
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -21,7 +22,8 @@ _WATCHFILES_TURN_MS = 60_000
 
 _IN_CLOSE_WRITE, _IN_MOVED_FROM, _IN_MOVED_TO = 0x8, 0x40, 0x80
 _IN_CREATE, _IN_DELETE, _IN_DELETE_SELF, _IN_MOVE_SELF = 0x100, 0x200, 0x400, 0x800
-_IN_ONLYDIR = 0x01000000
+_IN_ONLYDIR, _IN_Q_OVERFLOW, _IN_IGNORED = 0x01000000, 0x4000, 0x8000
+_EVENT = struct.Struct("=iIII")  # watch descriptor, mask, cookie, length of the name that follows
 _MASK = (
     _IN_CLOSE_WRITE
     | _IN_MOVED_FROM
@@ -53,54 +55,111 @@ class FileEvents(Protocol):
         """True once something changed since the last call, False when `timeout_s` passed first."""
 
 
-def system_file_events() -> FileEvents:
-    """The best watcher of this platform."""
-    return InotifyEvents() if sys.platform == "linux" else WatchfilesEvents()
+def system_file_events() -> Callable[[], FileEvents]:
+    """Makes watchers of the best kind of this platform; those of one maker share what the system gives sparingly."""
+    return Inotify().events if sys.platform == "linux" else WatchfilesEvents
+
+
+class Inotify:
+    """Linux: one inotify instance for any number of watchers, open while one of them is.
+
+    A user has 128 instances by default, which is fewer than the repositories an engine may have.
+    """
+
+    def __init__(self) -> None:
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._descriptor = -1
+        self._open = 0
+        self._lock = threading.Lock()  # folders are covered in threads
+        self._watched: dict[int, set[InotifyEvents]] = {}  # by watch descriptor
+
+    def events(self) -> FileEvents:
+        """A new watcher, to be used on the event loop."""
+        return InotifyEvents(self)
+
+    def opened(self) -> None:
+        """One watcher more. Raises OSError when the system has no instance left."""
+        if self._open == 0:
+            self._descriptor = self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+            if self._descriptor < 0:
+                raise _last_error("inotify")
+            asyncio.get_running_loop().add_reader(self._descriptor, self._drain)
+        self._open += 1
+
+    def closed(self, watcher: InotifyEvents) -> None:
+        """One watcher fewer."""
+        with self._lock:
+            for number in [number for number, watchers in self._watched.items() if watcher in watchers]:
+                self._watched[number].discard(watcher)
+                if not self._watched[number]:
+                    del self._watched[number]
+                    self._libc.inotify_rm_watch(self._descriptor, number)
+        self._open -= 1
+        if self._open == 0:
+            asyncio.get_running_loop().remove_reader(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def cover(self, watcher: InotifyEvents, folder: str) -> None:
+        """Watch one folder for one watcher. Raises OSError."""
+        with self._lock:
+            number = self._libc.inotify_add_watch(self._descriptor, os.fsencode(folder), _MASK)
+            if number < 0:
+                raise _last_error(folder)
+            self._watched.setdefault(number, set()).add(watcher)
+
+    def _drain(self) -> None:
+        told: set[InotifyEvents] = set()
+        try:
+            while data := os.read(self._descriptor, 65536):
+                at = 0
+                while at < len(data):
+                    number, mask, _cookie, length = _EVENT.unpack_from(data, at)
+                    at += _EVENT.size + length
+                    with self._lock:
+                        if mask & _IN_Q_OVERFLOW:
+                            told.update(*self._watched.values())
+                        told |= self._watched.get(number, set())
+                        if mask & _IN_IGNORED:
+                            self._watched.pop(number, None)
+        except BlockingIOError:
+            pass
+        for watcher in told:
+            watcher.something.set()
 
 
 class InotifyEvents:
-    """Linux. What happened is not read, only that something did."""
+    """One watcher. What happened is not looked at, only that something did."""
 
-    def __init__(self) -> None:
-        self._descriptor = -1
-        self._something = asyncio.Event()
+    def __init__(self, shared: Inotify) -> None:
+        self._shared = shared
+        self.something = asyncio.Event()
 
     def __enter__(self) -> Self:
-        self._libc = ctypes.CDLL(None, use_errno=True)
-        self._descriptor = self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-        if self._descriptor < 0:
-            raise _last_error("inotify")
-        asyncio.get_running_loop().add_reader(self._descriptor, self._drain)
+        self._shared.opened()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        asyncio.get_running_loop().remove_reader(self._descriptor)
-        os.close(self._descriptor)
+        self._shared.closed(self)
 
     def cover(self, folders: Sequence[str]) -> None:
         for number, folder in enumerate(folders):
-            if self._libc.inotify_add_watch(self._descriptor, os.fsencode(folder), _MASK) < 0:
-                error = _last_error(folder)
+            try:
+                self._shared.cover(self, folder)
+            except OSError as error:
                 if number == 0 or error.errno != errno.ENOENT:  # a folder below may vanish at any moment
-                    raise error
+                    raise
 
     async def wait(self, timeout_s: float | None) -> bool:
         try:
             async with asyncio.timeout(timeout_s):
-                await self._something.wait()
+                await self.something.wait()
         except TimeoutError:
             return False
-        self._something.clear()
+        self.something.clear()
         return True
-
-    def _drain(self) -> None:
-        try:
-            while os.read(self._descriptor, 65536):
-                self._something.set()
-        except BlockingIOError:
-            pass
 
 
 class WatchfilesEvents:

@@ -67,7 +67,7 @@ class GitRepositories:
         env: Mapping[str, str] | None = None,
         fetch_timeout_s: float = FETCH_TIMEOUT_S,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
-        file_events: Callable[[], FileEvents] = system_file_events,
+        file_events: Callable[[], FileEvents] | None = None,
     ) -> None:
         self._root = root
         self._clock = clock
@@ -77,7 +77,7 @@ class GitRepositories:
         self._env = dict(env) if env is not None else {"PATH": os.defpath}
         self._fetch_timeout_s = fetch_timeout_s
         self._connect_timeout_s = connect_timeout_s
-        self._file_events = file_events
+        self._file_events = file_events or system_file_events()
         self._mirrors: dict[str, Mirror] = {}
         # By what is asked for, as written, so that it is parsed once.
         self._by_url: dict[tuple[str, GitCredentials | None], tuple[Mirror, GitCredentials | None]] = {}

@@ -8,6 +8,7 @@ again after every event, once no lock file is left.
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from tiphys.runtime.clock import Clock
 # A lock file that stays longer than this was left by a killed push; refs are judged without waiting for it.
 SETTLE_LIMIT_S = 2.0
 RETRY_S = 1.0
+_NO_MORE_WATCHES = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.ENOMEM)
 
 
 def git_folder(repository: Path) -> Path:
@@ -37,7 +39,8 @@ async def watch_refs(
     """Call `changed` on the event loop after each settled change of refs or HEAD; runs until cancelled.
 
     Loose refs, packed refs and reftable are covered. A repository that is not there, or vanishes, is looked for every
-    second; what it holds then is compared as ever. `ready` is set once nothing can be missed any more.
+    second; what it holds then is compared as ever. Where the system has no watches left, its refs are looked at every
+    second. `ready` is set once nothing can be missed any more.
     """
     folder = await asyncio.to_thread(git_folder, repository)
     seen, _ = await asyncio.to_thread(look_at_refs, folder)
@@ -52,8 +55,15 @@ async def watch_refs(
                     await watch.wait(None)
                     # Folders made since are watched before the refs are read, so nothing falls between.
                     await asyncio.to_thread(_cover, watch, folder)
-        except OSError:
-            pass  # it is not there, or vanished while it was looked at
+        except OSError as error:
+            # Otherwise it is not there, or vanished while it was looked at.
+            if error.errno in _NO_MORE_WATCHES:
+                now, _ = await asyncio.to_thread(look_at_refs, folder)
+                if now != seen:
+                    seen = now
+                    changed()
+                if ready is not None:
+                    ready.set()
         await clock.sleep(RETRY_S)
 
 

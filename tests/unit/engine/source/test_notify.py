@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 from tests.unit.engine.source.trees import Bare, git
 
-from tiphys.engine.source.fileevents import FileEvents, InotifyEvents, WatchfilesEvents, system_file_events
+from tiphys.engine.source.fileevents import FileEvents, Inotify, WatchfilesEvents, system_file_events
 from tiphys.engine.source.git import GitRepositories
 from tiphys.engine.source.notify import look_at_refs, watch_refs
 from tiphys.engine.states import StageError
 from tiphys.runtime.clock import SystemClock
 
-WATCHERS = [pytest.param(InotifyEvents, id="inotify"), pytest.param(WatchfilesEvents, id="watchfiles")]
-if system_file_events().__class__ is WatchfilesEvents:
+WATCHERS = [pytest.param(Inotify().events, id="inotify"), pytest.param(WatchfilesEvents, id="watchfiles")]
+if system_file_events() is WatchfilesEvents:
     WATCHERS = WATCHERS[1:]  # no Linux
 
 
@@ -99,7 +101,7 @@ async def test_every_way_a_ref_can_change_is_noticed(bare: Bare, events: Callabl
 
 async def test_writing_objects_is_no_change(bare: Bare) -> None:
     bare.commit({"a": "1"})
-    async with watching(bare.folder, system_file_events) as noticed:
+    async with watching(bare.folder, system_file_events()) as noticed:
         await asyncio.to_thread(bare.git, "hash-object", "-w", "HEAD")
         (bare.folder / "description").write_text("new")
         await asyncio.to_thread(bare.git, "tag", "now")
@@ -110,7 +112,7 @@ async def test_writing_objects_is_no_change(bare: Bare) -> None:
 async def test_nothing_is_told_while_a_lock_is_held(bare: Bare) -> None:
     one = bare.commit({"a": "1"})
     lock = bare.folder / "refs/heads/main.lock"
-    async with watching(bare.folder, system_file_events) as noticed:
+    async with watching(bare.folder, system_file_events()) as noticed:
         lock.touch()
         (bare.folder / "refs/heads/second").write_text(one + "\n")
         with pytest.raises(TimeoutError):
@@ -125,7 +127,7 @@ async def test_a_repository_that_comes_later_is_noticed(tmp_path: Path, bare: Ba
     hidden = bare.folder.rename(tmp_path / "away.git")
     noticed = Noticed()
     async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(watch_refs(bare.folder, noticed, clock=QuickClock(), events=system_file_events))
+        task = tasks.create_task(watch_refs(bare.folder, noticed, clock=QuickClock(), events=system_file_events()))
         await asyncio.sleep(0.03)
         assert noticed.count == 0
         hidden.rename(bare.folder)
@@ -164,3 +166,58 @@ def test_reftable_and_loose_and_packed_refs_are_part_of_the_fingerprint(tmp_path
 async def test_only_local_repositories_are_watched(repositories: GitRepositories) -> None:
     with pytest.raises(StageError, match="only file:// repositories can be watched"):
         await repositories.watch_local("https://host.example/a", lambda: None)
+
+
+async def test_many_repositories_share_one_inotify_instance(tmp_path: Path) -> None:
+    """A user has 128 of them by default; a push is told to those who watch its repository alone."""
+    if system_file_events() is WatchfilesEvents:
+        pytest.skip("inotify is Linux's")
+    bares = [Bare(tmp_path / f"{number}.git") for number in range(150)]
+    told: list[int] = []
+    events = system_file_events()
+    async with asyncio.TaskGroup() as tasks:
+        ready = [asyncio.Event() for _ in bares]
+        running = [
+            tasks.create_task(
+                watch_refs(bare.folder, partial(told.append, n), clock=SystemClock(), ready=ready[n], events=events)
+            )
+            for n, bare in enumerate(bares)
+        ]
+        async with asyncio.timeout(20):
+            for event in ready:
+                await event.wait()
+        instances = [
+            entry
+            for entry in Path("/proc/self/fd").iterdir()
+            if entry.is_symlink() and "inotify" in str(entry.readlink())
+        ]
+        bares[149].commit({"a": "1"})
+        async with asyncio.timeout(10):
+            while not told:
+                await asyncio.sleep(0.01)
+        for task in running:
+            task.cancel()
+    assert set(told) == {149}
+    assert len(instances) <= 2  # that of the event loop's own watchers apart
+
+
+async def test_without_watches_left_the_refs_are_looked_at_every_second(tmp_path: Path) -> None:
+    """The system refuses: a push is noticed all the same."""
+
+    class Refused:
+        def __enter__(self) -> Refused:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def cover(self, folders: object) -> None: ...
+
+        async def wait(self, timeout_s: float | None) -> bool:
+            return False
+
+    bare = Bare(tmp_path / "bare.git")
+    bare.commit({"a": "1"})
+    async with watching(bare.folder, Refused) as noticed:
+        before = time.monotonic()
+        bare.commit({"a": "2"})
+        await noticed.after(before)
