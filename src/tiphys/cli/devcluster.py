@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -26,6 +27,13 @@ import click
     help="Where to write the kubeconfig. [default: HOME/kubeconfig]",
 )
 @click.option("--no-simulation", is_flag=True, help="Only the API server: no simulated controllers, no node.")
+@click.option(
+    "--authorization",
+    type=click.Choice(("rbac", "allow-all")),
+    default="rbac",
+    show_default=True,
+    help="Who may do what: as roles and bindings say, or everyone with a token everything.",
+)
 @click.option("--log-level", default="warning", show_default=True, help="debug, info, warning or error; to stderr.")
 def devcluster(
     name: str,
@@ -34,6 +42,7 @@ def devcluster(
     in_memory: bool,
     kubeconfig_out: Path | None,
     no_simulation: bool,
+    authorization: Literal["rbac", "allow-all"],
     log_level: str,
 ) -> None:
     """Run the embedded Kubernetes API server until it is told to stop.
@@ -57,6 +66,7 @@ def devcluster(
         port=port,
         in_memory=in_memory,
         simulate=not no_simulation,
+        authorization=authorization,
         kubeconfig_out=kubeconfig_out or folder / "kubeconfig",
     )
     try:

@@ -11,14 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-import uvicorn
 
 from tiphys.devcluster.app import App
 from tiphys.devcluster.core import Core
@@ -26,20 +23,16 @@ from tiphys.devcluster.disk import Disk, StoreError
 from tiphys.devcluster.kubeconfig import build_kubeconfig
 from tiphys.devcluster.local import LocalAccess
 from tiphys.devcluster.pki import Pki, ensure_pki, write_private
+from tiphys.devcluster.rbac_gate import Mode
 from tiphys.devcluster.store import Store
 from tiphys.devcluster.workloads import Simulation
 from tiphys.runtime.clock import Clock, SystemClock
-from tiphys.runtime.httpserver import LimitedProtocol
+from tiphys.runtime.httpserver import HttpServer, Tls, open_listener
 from tiphys.runtime.ids import Ids, SystemIds
 
 DEFAULT_PORT = 16443
-GRACE_S = 3
-STARTUP_POLL_S = 0.005
 SIMULATION_START_S = 30.0
 SIMULATION_MANAGER = "kube-controller-manager"
-KEEP_ALIVE_S = 75  # pooled clients keep connections for a minute; closing earlier drops their requests at random
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +50,7 @@ class ServeOptions:
     in_memory: bool = False
     simulate: bool = True  # run the simulated controllers and the simulated node
     kubeconfig_out: Path | None = None
+    authorization: Mode = "rbac"  # or `allow-all`: who is known may do everything
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +67,6 @@ class Running:
 
 class ServeError(Exception):
     """The server could not start or had to end; the message says what to do."""
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: signals belong to whoever runs the process."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals alone."""
-        yield
 
 
 async def serve(
@@ -111,6 +96,7 @@ async def serve(
             ca_pem=pki.ca_pem,
             admin_token=pki.admin_token,
             signing_key=pki.signing_key_pem,
+            authorization=options.authorization,
         )
         core.start(address=options.host, port=port)
         stack.callback(core.stop)
@@ -119,7 +105,7 @@ async def serve(
         if options.simulate:
             access = LocalAccess(core, manager=SIMULATION_MANAGER)
             simulation = Simulation(access, clock=clock, ids=ids)
-        await _run(running, pki, sock, stop, on_ready, clock, simulation)
+        await _run(running, pki, sock, stop, on_ready, simulation)
         if store.failure is not None:
             raise ServeError(f"the store failed and the server stopped: {store.failure}")
 
@@ -134,16 +120,10 @@ def _open_store(home: Path | None) -> Store:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        sock.bind((host, port))
+        return open_listener(host, port)
     except OSError as exc:
-        sock.close()
         raise ServeError(f"cannot listen on {host} port {port}: {exc.strerror}. Choose another with --port") from exc
-    sock.setblocking(False)
-    return sock
 
 
 def _describe(options: ServeOptions, home: Path, pki: Pki, port: int, core: Core) -> Running:
@@ -163,44 +143,29 @@ async def _run(
     sock: socket.socket,
     stop: asyncio.Event,
     on_ready: Callable[[Running], None],
-    clock: Clock,
     simulation: Simulation | None,
 ) -> None:
     app = App(running.core, address=running.url.removeprefix("https://"))
-    config = uvicorn.Config(
-        app,
-        ssl_certfile=pki.cert_path,
-        ssl_keyfile=pki.key_path,
-        http=LimitedProtocol,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        backlog=2048,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=GRACE_S,
-    )
-    server = _Server(config)
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # its warnings are about upgrades we refuse
+    tls = Tls(pki.cert_path, pki.key_path, client_authority=running.ca_path)
+    server = HttpServer(app, tls=tls, dated=False)
     running.core.store.on_failure = lambda exc: stop.set()
     async with asyncio.TaskGroup() as group:
-        serving = group.create_task(server.serve(sockets=[sock]))
+        serving = group.create_task(server.serve(sock))
         stopping = group.create_task(stop.wait())
-        while not server.started and not serving.done() and not stop.is_set():
-            await clock.sleep(STARTUP_POLL_S)  # uvicorn has no event for this
+        answering = group.create_task(server.until_answering())
+        await asyncio.wait((answering, stopping), return_when=asyncio.FIRST_COMPLETED)
+        answers = answering.done() and answering.result()
         simulating = None
-        if simulation is not None and server.started:
+        if simulation is not None and answers:
             simulating = group.create_task(simulation.run())
             await _until_simulated(simulation, stopping)
-        if server.started and not stop.is_set():
+        if answers and not stop.is_set():
             on_ready(running)
         await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
         if simulating is not None:
             simulating.cancel()
         app.stop()
-        server.should_exit = True
+        server.stop()
         stopping.cancel()
 
 

@@ -64,7 +64,7 @@ class ApiService:
             raise ListenError(f"cannot listen on {where}: {error.strerror}; choose another with --port") from error
         shown = f"[{options.host}]" if ":" in options.host else options.host
         self.address = f"{'https' if certificate else 'http'}://{shown}:{listener.getsockname()[1]}"
-        await serve(App(self._services), listener, life, clock=self._clock, certificate=certificate, key=key)
+        await serve(App(self._services), listener, life, certificate=certificate, key=key)
 
 
 def build_services(

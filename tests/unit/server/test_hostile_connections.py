@@ -10,7 +10,6 @@ import pytest
 from tests.unit.server.asgi import world
 
 from tiphys.runtime import httpserver
-from tiphys.runtime.clock import SystemClock
 from tiphys.runtime.supervisor import Lifetime
 from tiphys.server import http
 from tiphys.server.listener import open_listener, serve
@@ -24,7 +23,7 @@ async def serving() -> AsyncIterator[int]:
     listener = open_listener("127.0.0.1", 0)
     lifetime = Lifetime()
     async with asyncio.timeout(30), asyncio.TaskGroup() as group:
-        group.create_task(serve(world().app, listener, lifetime, clock=SystemClock()))
+        group.create_task(serve(world().app, listener, lifetime))
         await lifetime.until_ready()
         try:
             yield listener.getsockname()[1]

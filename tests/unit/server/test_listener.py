@@ -24,7 +24,7 @@ async def test_stopping_ends_open_streams() -> None:
     lifetime = Lifetime()
     headers = {"Authorization": f"Bearer {w.token()}"}
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
-        serving = group.create_task(serve(w.app, listener, lifetime, clock=SystemClock()))
+        serving = group.create_task(serve(w.app, listener, lifetime))
         await lifetime.until_ready()
         async with (
             aiohttp.ClientSession(base, headers=headers) as http,
