@@ -135,12 +135,13 @@ def test_a_store_of_a_newer_version_is_left_alone(machine: Machine) -> None:
     machine.run("down")
     path = machine.root / "engine" / "store.db"
     with closing(sqlite3.connect(path)) as store:
+        (version,) = store.execute("select value from meta where key = 'schema_version'").fetchone()
         store.execute("update meta set value = '99' where key = 'schema_version'")
         store.commit()
     refused = machine.run("up", rc=1)
     assert "the store has schema version 99" in refused.stderr
     with closing(sqlite3.connect(path)) as store:
-        store.execute("update meta set value = '1' where key = 'schema_version'")
+        store.execute("update meta set value = ? where key = 'schema_version'", (version,))
         store.commit()
 
 
@@ -155,6 +156,26 @@ def test_two_at_once_end_with_one_of_each(machine: Machine) -> None:
     assert [process.returncode for process in both] == [0, 0], said
     assert sum("starting Tiphys on port" in err for _, err in said) == 1
     assert None not in machine.pids().values()
+
+
+def test_an_example_that_a_failed_start_did_not_reach_is_made_by_the_next(machine: Machine) -> None:
+    """The repository alone does not say that it was: it is made before the engine starts."""
+    machine.run("app", "delete", "my-app", "-y", "--wait")
+    machine.run("down")
+    (machine.root / "run" / "example-made").unlink()  # as a start leaves it whose engine ended at once
+    machine.run("up")
+    app = json.loads(machine.run("app", "get", "my-app", "-o", "json").stdout)
+    assert app["status"]["health"]["status"] == "Healthy"
+
+
+def test_an_example_that_the_user_deleted_stays_away(machine: Machine) -> None:
+    """`up` starts what does not run; it does not put back what was removed on purpose."""
+    machine.run("app", "delete", "my-app", "-y", "--wait")
+    said = machine.run("up")
+    assert "my-app was deleted" in said.stderr
+    assert machine.run("app", "list", "-o", "name").stdout == ""
+    (machine.root / "run" / "example-made").unlink()
+    machine.run("up")
 
 
 def test_env_makes_the_shell_talk_to_it(machine: Machine) -> None:

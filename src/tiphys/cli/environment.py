@@ -132,6 +132,8 @@ def status(output: str) -> int:
         if found.url:
             click.echo(f"url        {found.url}")
             click.echo(f"kubeconfig {found.home.kubeconfig}")
+        if not found.complete:
+            click.echo(f"\nStart what does not run with `{_prefix()} up`.")
     return 0 if found.complete else 1
 
 
@@ -176,7 +178,10 @@ def env() -> int:
     from tiphys.devenv.home import resolve_home
     from tiphys.devenv.up import environment
 
-    for name, value in environment(resolve_home(os.environ), Path(sys.executable).parent).items():
+    home = resolve_home(os.environ)
+    if not home.kubeconfig.exists():
+        _say(f"tiphys env: nothing was started in {home.root} yet; run `{_prefix()} up` first")
+    for name, value in environment(home, Path(sys.executable).parent).items():
         quoted = f'"{value}"' if "$" in value else shlex.quote(value)
         click.echo(f"export {name}={quoted}")
     return 0

@@ -22,6 +22,7 @@ from tiphys.client.api import Api
 from tiphys.client.contexts import ContextFile, Login, own_config_path, read_contexts, write_contexts
 from tiphys.client.errors import ContextError
 from tiphys.client.transport import ANSWER_WITHIN_S, Endpoint, Transport, header_items
+from tiphys.devenv.homefolder import home_folder
 from tiphys.runtime.secret import Secret
 
 OWN_CHOSEN = "own-chosen"  # beside the context of `up`: the user's own file was chosen after it was written
@@ -168,13 +169,8 @@ def _first(given: bool | None, otherwise: bool) -> bool:
 
 
 def _local_config(env: Mapping[str, str]) -> Path:
-    """Where `tiphys up` writes its context; the rule of devenv.home, without its imports."""
-    named = env.get("TIPHYS_HOME")
-    if named:
-        return Path(named).absolute() / "cli" / "config"
-    state = env.get("XDG_STATE_HOME")
-    base = Path(state) if state else Path(env.get("HOME") or Path.home()) / ".local" / "state"
-    return base.absolute() / "tiphys" / "cli" / "config"
+    """Where `tiphys up` writes its context."""
+    return home_folder(env) / "cli" / "config"
 
 
 def _read(path: str | None) -> str:

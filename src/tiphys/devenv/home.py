@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tiphys.devenv.homefolder import home_folder
 from tiphys.runtime.files import make_private_folder, write_atomic
 
 API_PORT = 16443
@@ -55,6 +56,11 @@ class Home:
     def address(self) -> Path:
         """Where the engine writes its URL when it is ready."""
         return self.root / "run" / "engine.address"
+
+    @property
+    def example_made(self) -> Path:
+        """Is there once the example Application was made: from then on it is the user's, also to delete."""
+        return self.root / "run" / "example-made"
 
     @property
     def cli_config(self) -> Path:
@@ -101,13 +107,8 @@ class Home:
 
 
 def resolve_home(env: Mapping[str, str]) -> Home:
-    """$TIPHYS_HOME, else tiphys below $XDG_STATE_HOME, else below ~/.local/state."""
-    named = env.get("TIPHYS_HOME")
-    if named:
-        return Home(Path(named).absolute())
-    state = env.get("XDG_STATE_HOME")
-    base = Path(state) if state else Path(env.get("HOME") or Path.home()) / ".local" / "state"
-    return Home(base.absolute() / "tiphys")
+    """The home of these variables, by the rule of `home_folder`."""
+    return Home(home_folder(env))
 
 
 def is_free(port: int) -> bool:

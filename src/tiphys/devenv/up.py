@@ -131,7 +131,7 @@ async def _up(home: Home, env: Mapping[str, str], say: Say) -> Standing:
         _need_port(ports.api, "the embedded API server", home)
     if ENGINE not in before.running:
         _need_port(ports.server, "Tiphys", home)
-    made = ensure_repository(home.repository, env)
+    ensure_repository(home.repository, env)
     if CLUSTER not in before.running:
         await _start_cluster(home, ports, daemon_env, say)
     async with _client(home) as client:
@@ -141,7 +141,7 @@ async def _up(home: Home, env: Mapping[str, str], say: Say) -> Standing:
         else:
             await _until_address(home, say)
         await log_in(home, client, say)
-        if made:
+        if not home.example_made.exists():
             await _create_example(home, client, say)
         await _until_healthy(home, client, say)
     return standing(home)
@@ -251,6 +251,7 @@ async def _create_example(home: Home, client: KubeClient, say: Say) -> None:
         raise UpError(f"the example Application was refused: {error.message}") from error
     except ClusterUnreachable as error:
         raise _with_last_words(home, CLUSTER, f"the example Application cannot be made: {error}") from error
+    home.example_made.touch(mode=0o600)
 
 
 async def _until_healthy(home: Home, client: KubeClient, say: Say) -> None:
@@ -261,6 +262,7 @@ async def _until_healthy(home: Home, client: KubeClient, say: Say) -> None:
         try:
             app = await client.get(_APPLICATIONS, APPLICATION, "argocd")
         except NotFound:
+            say(f"the example {APPLICATION} was deleted and stays so; remove {home.example_made} to have it made again")
             return
         except (ApiError, ClusterUnreachable) as error:
             text = f"the example Application cannot be read: {error}"

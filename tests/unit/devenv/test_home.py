@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from tiphys.devenv.home import Home, HomeError, Ports, is_free, next_free, resolve_home
+from tiphys.devenv.home import Home, HomeError, Ports, is_free, next_free
+from tiphys.devenv.homefolder import home_folder
 
 
-def test_the_home_is_named_or_below_the_state_folder(tmp_path: Path) -> None:
+def test_the_home_is_named_or_below_the_state_folder() -> None:
     """$TIPHYS_HOME, $XDG_STATE_HOME, ~/.local/state."""
-    assert resolve_home({"TIPHYS_HOME": "/x", "XDG_STATE_HOME": "/s"}).root == Path("/x")
-    assert resolve_home({"XDG_STATE_HOME": "/s", "HOME": "/h"}).root == Path("/s/tiphys")
-    assert resolve_home({"HOME": "/h"}).root == Path("/h/.local/state/tiphys")
+    nowhere = "/nowhere/.venv"
+    assert home_folder({"TIPHYS_HOME": "/x", "XDG_STATE_HOME": "/s"}, prefix=nowhere) == Path("/x")
+    assert home_folder({"XDG_STATE_HOME": "/s", "HOME": "/h"}, prefix=nowhere) == Path("/s/tiphys")
+    assert home_folder({"HOME": "/h"}, prefix=nowhere) == Path("/h/.local/state/tiphys")
 
 
 def test_folders_are_private(tmp_path: Path) -> None:
