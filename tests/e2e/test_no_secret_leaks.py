@@ -104,6 +104,7 @@ def wait_for_condition(environment: Environment, name: str, *texts: str) -> str:
         said = [c["message"] for c in status.get("conditions") or ()]
         operation = status.get("operationState") or {}
         said.append(operation.get("message", "") if operation.get("phase") in ("Failed", "Error", "Running") else "")
+        said += [r.get("message", "") for r in (operation.get("syncResult") or {}).get("resources") or ()]
         found["status"] = json.dumps(status)
         return any(text in message for text in texts for message in said) or Pending(status)
 
