@@ -33,7 +33,7 @@ down: ## Stop what `make up` started (PURGE=1 removes its data too)
 .PHONY: test
 test: $(STAMP) ## Unit, conformance, property, meta and embedded end-to-end tests
 	@$(PYTEST) -q -n 2 --dist loadfile tests/unit tests/conformance tests/property tests/meta
-	@$(PYTEST) -q tests/devcluster tests/e2e --cluster=embedded
+	@$(PYTEST) -q -n 2 --dist loadfile tests/devcluster tests/e2e --cluster=embedded
 
 .PHONY: check
 check: $(STAMP) ## Format, lint, types, import contracts, generated files
@@ -55,7 +55,7 @@ realcluster: $(STAMP) ## Build a real kube-apiserver for tests (needs Go 1.26; t
 
 .PHONY: test-real
 test-real: realcluster ## End-to-end and comparison tests on the real API server
-	@$(PYTEST) -q tests/e2e $(REAL_TESTS) --cluster=real
+	@$(PYTEST) -q -n 2 --dist loadfile tests/e2e $(REAL_TESTS) --cluster=real
 
 .PHONY: clean
 clean: ## Remove the environment and caches (not the data of `make up`)
