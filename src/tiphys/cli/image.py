@@ -104,7 +104,11 @@ def set_image(
             work = _in_work_tree(repo, branch or "", remote, request, message, commit or push, push, dry_run)
         result, target = asyncio.run(work)
     except (EditError, GitError) as error:
-        raise CommandFailed(str(error)) from None
+        folder = next(
+            (text for text in images if "=" not in text and os.path.isdir(os.path.join(repo or ".", text))), ""
+        )
+        hint = f"A folder is given as an option: --path {folder}" if folder else ""
+        raise CommandFailed(str(error), hint=hint) from None
     _print(result, target, output, dry_run=dry_run)
 
 

@@ -156,12 +156,13 @@ def _as_failure(error: Exception, ctx: click.Context | None) -> CommandFailed | 
     from tiphys.cli.output import UnknownFormError
 
     if isinstance(error, UnknownFormError):
-        return CommandFailed(str(error), code=ERROR)
+        return CommandFailed(str(error), code=ERROR, hint="`--help` of this command lists the forms it has.")
     from tiphys.client.errors import ApiFailure, ContextError, Unreachable
 
     if isinstance(error, Unreachable):
-        hint = "Is the server's certificate one of its own? Give --server-crt, or --insecure." if error.tls else ""
-        return CommandFailed(str(error), hint=hint or "Is it running? `tiphys status` says what runs on this machine.")
+        from tiphys.cli.explain import unreachable
+
+        return unreachable(error)
     if isinstance(error, ApiFailure):
         if ctx is not None:
             from tiphys.cli.explain import explained

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,16 @@ def _details() -> dict[str, str]:
         "Platform": f"{sys.platform}/{platform.machine()}",
         "Kubectl": tool("kubectl"),
         "Git": tool("git"),
-        "Helm": tool("helm"),
+        "Helm": _helm(),
     }
+
+
+def _helm() -> str:
+    """What charts are rendered with: the engine of the wheel, else a program."""
+    try:
+        return f"helm-python-sdk {metadata.version('helm-python-sdk')} (wheel)"
+    except metadata.PackageNotFoundError:
+        return tool("helm")
 
 
 def tool(name: str) -> str:

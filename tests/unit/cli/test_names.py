@@ -13,11 +13,11 @@ from tiphys.cli.app.logs import line, log_query
 from tiphys.cli.app.picking import matching, pick
 from tiphys.cli.app.resource import filtered, json_patch_text, leaves
 from tiphys.cli.completion import _values_written
-from tiphys.cli.explain import explained
+from tiphys.cli.explain import advice, explained, unreachable
 from tiphys.cli.failure import CommandFailed
 from tiphys.cli.main import root
 from tiphys.cli.output import parse_duration
-from tiphys.client.errors import PERMISSION_DENIED, UNAUTHENTICATED, ApiFailure
+from tiphys.client.errors import PERMISSION_DENIED, UNAUTHENTICATED, ApiFailure, Unreachable
 
 
 class _Server:
@@ -171,3 +171,54 @@ def test_durations_are_read(text: str, seconds: float) -> None:
 def test_what_is_no_duration_is_none(text: str) -> None:
     """The caller says what was expected."""
     assert parse_duration(text) is None
+
+
+@pytest.mark.parametrize(
+    ("message", "what", "hint"),
+    [
+        (
+            'connection error: desc = "dial tcp localhost:9: connection refused"',
+            "localhost:9: connection refused",
+            "status",
+        ),
+        ('connection error: desc = "dial tcp: lookup nohost: Name or service not known"', "nohost: Name or", "status"),
+    ],
+)
+def test_a_server_that_does_not_answer_is_named_without_the_words_of_the_protocol(
+    message: str, what: str, hint: str
+) -> None:
+    """Programs get gRPC's words, people get the address and the reason."""
+    found = unreachable(Unreachable(message))
+    assert str(found) == f"rpc error: code = Unavailable desc = {message}"
+    assert found.human.startswith(f"the server cannot be reached: {what}")
+    assert hint in found.hint
+
+
+@pytest.mark.parametrize(
+    ("message", "hint"),
+    [
+        ("existing application spec is different, use upsert flag to force update", "--upsert replaces"),
+        ("New password does not match the following expression: ^.{8,32}$.", "8 to 32 characters"),
+        ("New password does not match the following expression: ^[a-z]+$.", "the server's rule"),
+        ("current password does not match", "argocd account get-user-info"),
+    ],
+)
+def test_a_refusal_that_is_known_says_what_to_type_next(server: _Server, message: str, hint: str) -> None:
+    """The server's words stay as they are."""
+    found = explained(click.Context(root, info_name="argocd"), ApiFailure(3, message))
+    assert found.human == message
+    assert hint in found.hint
+
+
+@pytest.mark.parametrize(
+    ("message", "hint"),
+    [
+        ('one or more objects failed to apply, reason: namespaces "guide" not found', "CreateNamespace=true"),
+        ("ComparisonError: apps/my-ap: app path does not exist", "app set my-app --path"),
+        ("open charts/my-app/values-nope.yaml: no such file or directory", "app set my-app --values"),
+        ("something else", ""),
+    ],
+)
+def test_a_failed_sync_whose_reason_is_known_says_what_to_type_next(message: str, hint: str) -> None:
+    """Nothing is guessed where it is not."""
+    assert (hint in advice(message, "my-app")) if hint else advice(message, "my-app") == ""

@@ -10,7 +10,7 @@ import os
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,16 @@ def diff(
     return EXTENDED_DIFFERENT if extended else diff_exit_code
 
 
+def _warn(app: Mapping[str, Any]) -> None:
+    """Say so when the last comparison failed: what is shown is older then."""
+    for condition in (app.get("status") or {}).get("conditions") or ():
+        if condition.get("type") == "ComparisonError":
+            click.echo(
+                f"The application cannot be compared now; this is of the last time it could be: {condition.get('message')}",
+                err=True,
+            )
+
+
 def print_changes(ctx: click.Context, found: Sequence[Change]) -> None:
     """Print changes as unified diffs."""
     colour = is_coloured(ctx)
@@ -125,6 +135,7 @@ def differences(
     app = api.get_application(name, namespace, refresh=refresh)
     items = api.managed_resources(name, namespace)
     if not revision and not revisions:
+        _warn(app)
         return changes(items)
     targets = declared(api, name, namespace, revision, revisions, source_positions, source_names)
     spec = app.get("spec") or {}

@@ -17,6 +17,7 @@ from tiphys.cli.app.get import FORMS, application_url, windows_of
 from tiphys.cli.app.naming import qualified_name
 from tiphys.cli.app.progress import Board
 from tiphys.cli.app.show import ResourceState, resource_states
+from tiphys.cli.explain import advice
 from tiphys.cli.failure import TIMED_OUT, UNHEALTHY, CommandFailed, not_as_asked
 from tiphys.cli.output import UnknownFormError, value_text
 from tiphys.client.api import Api
@@ -313,7 +314,9 @@ def _timed_out(
     waiting = show.waiting_for(app)
     raise not_as_asked(
         f'timed out ({timeout_s:.0f}s) waiting for app "{name}" match desired state',
-        hint=f"It is waiting for {waiting}." if waiting else "",
+        hint="\n".join(
+            text for text in (f"It is waiting for {waiting}." if waiting else "", advice(waiting, name)) if text
+        ),
         extended=TIMED_OUT,
     )
 

@@ -124,5 +124,8 @@ def _entry_id(entries: Sequence[dict[str, Any]], wanted: int | None, name: str) 
             raise CommandFailed(f"application '{name}' should have at least two successful deployments")
         return ids[-2]
     if wanted not in ids:
-        raise CommandFailed(f"application '{name}' does not have deployment id '{wanted}' in history")
+        raise CommandFailed(
+            f"application '{name}' does not have deployment id '{wanted}' in history",
+            hint=f"`app history {name}` lists the ids there are.",
+        )
     return wanted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -66,14 +67,20 @@ def logs(
     app = split_name(name, app_namespace)
     colour = is_coloured(ctx)
 
-    def tell(entry: Mapping[str, Any]) -> None:
-        click.echo(line(entry, prefix=prefix, timestamps=timestamps, colour=colour), color=colour)
-
     containers = _containers(api, app, given) if all_containers else [given["container"]]
     if given["follow"] and len(containers) > 1:
         raise CommandFailed("--all-containers cannot be followed: name one with --container")
+    told = 0
+
+    def tell(entry: Mapping[str, Any]) -> None:
+        nonlocal told
+        told += 1
+        click.echo(line(entry, prefix=prefix, timestamps=timestamps, colour=colour), color=colour)
+
     for container in containers:
         _print(api, app, {**query, **({"container": container} if container else {})}, tell, follow=given["follow"])
+    if not told and sys.stderr.isatty():
+        click.echo("no container that was asked for has written a line that was asked for", err=True)
 
 
 def log_query(given: Mapping[str, Any]) -> dict[str, str | list[str]]:

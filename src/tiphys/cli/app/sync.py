@@ -18,6 +18,7 @@ from tiphys.cli.app.progress import board_for
 from tiphys.cli.app.several import Target, targets, wait_all
 from tiphys.cli.arguments import Verb, flag
 from tiphys.cli.complete import complete_apps, complete_projects
+from tiphys.cli.explain import advice
 from tiphys.cli.failure import PRUNING_REQUIRED, SYNC_FAILED, CommandFailed, not_as_asked
 from tiphys.cli.session import open_api
 from tiphys.client.api import Api
@@ -252,9 +253,11 @@ def _chosen(app: show.Object, wanted: Sequence[dict[str, Any]]) -> list[dict[str
 def _check(outcome: Outcome, *, everything: bool) -> None:
     state = outcome.operation or {}
     if state.get("phase") != "Succeeded":
+        message = str(state.get("message") or "")
+        name = show.text(outcome.app or {}, "metadata", "name")
         raise not_as_asked(
             f"Operation has completed with phase: {state.get('phase') or 'unknown'}",
-            hint=str(state.get("message") or ""),
+            hint="\n".join(text for text in (message, advice(message, name)) if text),
             extended=SYNC_FAILED,
         )
     if everything and show.text(outcome.app or {}, "status", "sync", "status") != "Synced":
