@@ -146,7 +146,7 @@ class Gate:
                 return
         rules = self._index.role(kind, role, where.namespace)
         if rules is None:
-            raise apierrors.not_found(kind.lower(), GROUP, role)
+            raise apierrors.not_found(where.plural, GROUP, role)
         self._check_held(user, where, str(new["metadata"].get("name") or ""), rules)
 
     def _check_held(self, user: User, where: ObjectPath, name: str, rules: Iterable[Rule]) -> None:
@@ -221,12 +221,16 @@ def _impersonations(
 
 
 def _without_user(groups: Iterable[str], extra: Mapping[str, Iterable[str]], uid: str) -> str:
-    """The API server prints the references in Go's notation."""
-    version = "authentication.k8s.io/v1"
-    shown = [f"{{Group  {one}    }}" for one in groups]
-    shown += [f"{{UserExtra  {value}  {version}  {key}}}" for key, values in extra.items() for value in values]
-    shown += [f"{{UID  {uid}  {version}  }}"] if uid else []
-    return f"requested [{' '.join(shown)}] without impersonating a user"
+    """The API server prints the user in Go's notation."""
+    shown_groups = _go_strings(groups) if groups else "[]string(nil)"
+    pairs = ", ".join(f"{go_quote(key)}:{_go_strings(values)}" for key, values in sorted(extra.items()))
+    shown_extra = f"map[string][]string{{{pairs}}}" if extra else "map[string][]string(nil)"
+    shown = f'&user.DefaultInfo{{Name:"", UID:{go_quote(uid)}, Groups:{shown_groups}, Extra:{shown_extra}}}'
+    return f"requested {shown} without impersonating a user name"
+
+
+def _go_strings(values: Iterable[str]) -> str:
+    return "[]string{" + ", ".join(go_quote(one) for one in values) + "}"
 
 
 def _same_but_owners(new: Object, live: Object) -> bool:

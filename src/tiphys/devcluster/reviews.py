@@ -38,7 +38,7 @@ def answer_review(
         obj = {**obj, "metadata": {**(obj.get("metadata") or {}), "namespace": namespace}}
     causes = _problems(kind, obj, spec, namespace)
     if causes:
-        raise apierrors.invalid(kind, "authorization.k8s.io", "", causes)
+        raise apierrors.invalid("", "authorization.k8s.io", "", causes)  # the kind is not known there either
     asker = user if kind == "SelfSubjectAccessReview" else _subject(spec)
     allowed, why = gate.decide(_attributes(asker, spec))
     return {**obj, "status": {"allowed": allowed, "reason": why} if why else {"allowed": allowed}}
@@ -46,10 +46,11 @@ def answer_review(
 
 def _problems(kind: str, obj: Object, spec: Mapping[str, Any], namespace: str) -> list[FieldCause]:
     on_resource, on_path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    shown = {"Path": (on_path or {}).get("path") or "", "Verb": (on_path or {}).get("verb") or ""}
     causes: list[FieldCause] = []
     if on_resource is not None and on_path is not None:
         said = "cannot be specified in combination with resourceAttributes"
-        causes.append(apierrors.invalid_value("spec.nonResourceAttributes", on_path, said))
+        causes.append(apierrors.invalid_value("spec.nonResourceAttributes", shown, said))
     if on_resource is None and on_path is None:
         said = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
         causes.append(apierrors.invalid_value("spec.resourceAttributes", None, said))
@@ -67,7 +68,7 @@ def _problems(kind: str, obj: Object, spec: Mapping[str, Any], namespace: str) -
             causes.append(apierrors.invalid_value("spec.resourceAttributes.namespace", asked, said))
         if on_path is not None:
             said = "disallowed on this kind of request"
-            causes.append(apierrors.invalid_value("spec.nonResourceAttributes", on_path, said))
+            causes.append(apierrors.invalid_value("spec.nonResourceAttributes", shown, said))
     elif metadata:
         causes.append(apierrors.invalid_value("metadata", obj["metadata"], "must be empty"))
     return causes

@@ -9,7 +9,7 @@ import orjson
 from tiphys.apimachinery.apierrors import ApiError, InternalError
 
 # Refusals that say nothing about an object carry empty details.
-_EMPTY_DETAILS = frozenset(("NotFound", "MethodNotAllowed", "Invalid", "NotAcceptable"))
+_EMPTY_DETAILS = frozenset(("NotFound", "MethodNotAllowed", "Invalid", "NotAcceptable", "Forbidden"))
 
 
 def write_status(error: ApiError) -> bytes:
