@@ -21,6 +21,8 @@ ROLES = f"roles.{GROUP}"
 CLUSTER_BINDINGS = f"clusterrolebindings.{GROUP}"
 BINDINGS = f"rolebindings.{GROUP}"
 
+_REMEMBERED = 4096  # clients ask the same few questions again and again
+
 Subject = tuple[bool, str]  # (is a group, name)
 
 
@@ -48,6 +50,7 @@ class RoleIndex:
         self._roles: dict[tuple[str, str], tuple[Rule, ...]] = {}  # (namespace, name); ClusterRoles have no namespace
         self._grants: dict[tuple[str, Subject], dict[str, _Grant]] = {}  # (namespace, subject) -> binding -> grant
         self._bound: dict[tuple[str, str], list[Subject]] = {}  # binding -> its subjects
+        self._decided: dict[Attributes, tuple[bool, str]] = {}  # since the last change
 
     def start(self) -> None:
         """Read what is stored, and follow changes from now on."""
@@ -62,6 +65,7 @@ class RoleIndex:
 
     def offer(self, event: Event) -> None:
         """Take over one committed change."""
+        self._decided.clear()
         record = event.record
         key = (record.namespace, record.name)
         if event.bucket in (CLUSTER_ROLES, ROLES):
@@ -122,6 +126,15 @@ class RoleIndex:
 
     def decide(self, asked: Attributes) -> tuple[bool, str]:
         """(allowed, why), as an access review says it."""
+        known = self._decided.get(asked)
+        if known is None:
+            known = self._decide(asked)
+            if len(self._decided) > _REMEMBERED:
+                self._decided.clear()
+            self._decided[asked] = known
+        return known
+
+    def _decide(self, asked: Attributes) -> tuple[bool, str]:
         combined = asked.combined
         errors: list[str] = []
         for grant, rules in self.visit(asked.user, asked.namespace, errors):
