@@ -66,6 +66,16 @@ SUMMARIES = {
 }
 
 
+# Nouns of Argo CD's CLI that are not there yet, and what is done instead.
+NOT_YET = {
+    "appset": "ApplicationSets are not supported yet: write the Applications, or generate them into Git",
+    "cert": "known hosts and certificates are in the ConfigMaps argocd-ssh-known-hosts-cm and argocd-tls-certs-cm",
+    "gpg": "signatures of commits are not checked yet",
+    "repo": "a repository's credentials are a Secret with the label argocd.argoproj.io/secret-type=repository",
+    "repocreds": "credential templates are Secrets with the label argocd.argoproj.io/secret-type=repo-creds",
+}
+
+
 class LazyNoun(Noun):
     """A group that imports a command when it is asked for."""
 
@@ -88,6 +98,14 @@ class LazyNoun(Noun):
         command = getattr(importlib.import_module(found[0]), found[1])
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command; what Argo CD's CLI has and this one has not says what is done instead."""
+        if args[0] in NOT_YET and args[0] not in self._lazy:
+            ctx.fail(f"`{ctx.command_path} {args[0]}` is not there yet: {NOT_YET[args[0]]}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Commands with a line each."""

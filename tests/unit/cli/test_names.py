@@ -15,7 +15,7 @@ from tiphys.cli.app.resource import filtered, json_patch_text, leaves
 from tiphys.cli.completion import _values_written
 from tiphys.cli.explain import advice, explained, unreachable
 from tiphys.cli.failure import CommandFailed
-from tiphys.cli.main import root
+from tiphys.cli.main import root, run
 from tiphys.cli.output import parse_duration
 from tiphys.client.errors import PERMISSION_DENIED, UNAUTHENTICATED, ApiFailure, Unreachable
 
@@ -222,3 +222,12 @@ def test_a_refusal_that_is_known_says_what_to_type_next(server: _Server, message
 def test_a_failed_sync_whose_reason_is_known_says_what_to_type_next(message: str, hint: str) -> None:
     """Nothing is guessed where it is not."""
     assert (hint in advice(message, "my-app")) if hint else advice(message, "my-app") == ""
+
+
+@pytest.mark.parametrize("noun", ["appset", "cert", "gpg", "repo", "repocreds"])
+def test_a_noun_of_argo_cd_that_is_not_there_says_what_is_done_instead(
+    noun: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Instead of a guess at what was meant."""
+    assert run([noun, "list"], program="argocd") == 1
+    assert f"`argocd {noun}` is not there yet: " in capsys.readouterr().err
