@@ -301,7 +301,10 @@ def _context(context: str, kubeconfig: str | None) -> ClusterConfig:
     try:
         return read_kubeconfig(paths, context=context)
     except ClusterConfigError as error:
-        raise CommandFailed(str(error)) from None
+        files = " ".join(f"--kubeconfig {path}" for path in paths[:1]) if kubeconfig else ""
+        raise CommandFailed(
+            str(error), hint=f"`kubectl config get-contexts {files}".rstrip() + "` lists the contexts there are."
+        ) from None
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
