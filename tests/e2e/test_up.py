@@ -84,6 +84,16 @@ def test_the_cli_is_logged_in_and_the_example_healthy(machine: Machine) -> None:
     assert not (machine.root.parent / ".kube").exists()
 
 
+def test_a_password_that_was_removed_is_not_pointed_at(machine: Machine) -> None:
+    """The command that reads it would only say that it is not there."""
+    assert "The password of admin" in machine.run("up").stdout
+    script = f'eval "$({TIPHYS} env)" && kubectl -n argocd delete secret argocd-initial-admin-secret'
+    subprocess.run(["bash", "-ec", script], env=machine.env, capture_output=True, timeout=60, check=True)
+    said = machine.run("up").stdout
+    assert "What to type next" in said
+    assert "The password of admin" not in said
+
+
 def test_everything_in_the_home_is_private(machine: Machine) -> None:
     """Folders 0700, files 0600, but for what Git makes in its repository."""
     wide = [

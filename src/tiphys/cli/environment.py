@@ -54,6 +54,8 @@ def up() -> int:
         ("tiphys down", "stop; --purge removes everything"),
     ):
         click.echo(f"  {line:<62}# {comment}" if comment else f"  {line}")
+    if not found.initial_password:  # removed, as the guide says one should: whoever removed it knows the password
+        return 0
     click.echo("\nThe CLI is logged in. The password of admin:\n")
     click.echo(
         f"  kubectl --kubeconfig {shlex.quote(str(found.home.kubeconfig))} -n argocd get secret argocd-initial-admin-secret "

@@ -25,19 +25,23 @@ _SECRET = "argocd-initial-admin-secret"  # noqa: S105 - a name
 _SECRETS = ApiResource("", "v1", "Secret", "secrets", True)
 
 
-async def log_in(home: Home, client: KubeClient, say: Callable[[str], None]) -> None:
-    """Write the context: logged in with the initial password while that is there, else with the token it had."""
+async def log_in(home: Home, client: KubeClient, say: Callable[[str], None]) -> bool:
+    """Write the context: logged in with the initial password while that is there, else with the token it had.
+
+    True while the initial password can still be read.
+    """
     (home.cli_config.parent / OWN_CHOSEN).unlink(missing_ok=True)
     url = home.address.read_text().strip()
-    if not url.startswith("http"):
-        return
     password = await _initial_password(client)
+    if not url.startswith("http"):
+        return bool(password)
     try:
         problem = await asyncio.to_thread(_write, home, url, password)
     except ContextError as error:
         problem = str(error)
     if problem:
         say(f"the CLI is not logged in: {problem}. Log in with `tiphys login {urlsplit(url).netloc}`")
+    return bool(password)
 
 
 def _write(home: Home, url: str, password: Secret) -> str:

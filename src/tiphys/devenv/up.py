@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ class Standing:
     ports: Ports | None
     running: Mapping[str, Alive]
     url: str = ""
+    initial_password: bool = False  # as `up` found it: the Secret with admin's first password is still there
 
     @property
     def complete(self) -> bool:
@@ -140,11 +141,11 @@ async def _up(home: Home, env: Mapping[str, str], say: Say) -> Standing:
             await _start_engine(home, ports, daemon_env, say)
         else:
             await _until_address(home, say)
-        await log_in(home, client, say)
+        initial_password = await log_in(home, client, say)
         if not home.example_made.exists():
             await _create_example(home, client, say)
         await _until_healthy(home, client, say)
-    return standing(home)
+    return replace(standing(home), initial_password=initial_password)
 
 
 def _client(home: Home) -> KubeClient:

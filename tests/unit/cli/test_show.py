@@ -122,6 +122,19 @@ def test_it_says_in_one_line_what_it_waits_for(status: dict[str, Any], expected:
     assert show.waiting_for(_app(**status)) == expected
 
 
+def test_what_a_project_forbids_is_named_before_what_is_missing_for_it() -> None:
+    """Nothing was applied, so that it is missing says nothing."""
+    app = _app(
+        sync={"status": "Unknown"},
+        health={"status": "Missing"},
+        resources=[{"kind": "Service", "name": "web", "status": "OutOfSync", "health": {"status": "Missing"}}],
+        operationState={"phase": "Failed", "message": "resource Ingress is not permitted in project team"},
+    )
+    assert (
+        show.waiting_for(app) == "a correction: the last sync failed: resource Ingress is not permitted in project team"
+    )
+
+
 def test_deletion_counts_what_is_left() -> None:
     """It comes before everything else."""
     app = _app(resources=[_resource("Deployment")])

@@ -196,6 +196,9 @@ def waiting_for(app: Object) -> str:
     return _unhealthy(app) or _unsynced(app, state)
 
 
+_APART = ("OutOfSync", "Unknown")  # what is missing in one of these was never applied
+
+
 def _failure(app: Object) -> str:
     errors = [item for item in field(app, "status", "conditions") or () if str(item.get("type", "")).endswith("Error")]
     if errors:
@@ -206,7 +209,7 @@ def _failure(app: Object) -> str:
 
 def _unhealthy(app: Object) -> str:
     # What is missing because it was never applied waits for a sync, and that is what should be said.
-    fine = ("", "Healthy", "Missing") if text(app, "status", "sync", "status") == "OutOfSync" else ("", "Healthy")
+    fine = ("", "Healthy", "Missing") if text(app, "status", "sync", "status") in _APART else ("", "Healthy")
     items = field(app, "status", "resources") or ()
     found = [item for item in items if text(item, "health", "status") not in fine]
     if found:
@@ -224,7 +227,10 @@ def _unsynced(app: Object, state: object) -> str:
     sync = text(app, "status", "sync", "status")
     if not sync:
         return "the first comparison"
-    if sync != "OutOfSync":
+    if sync not in _APART:
+        return ""
+    failed = isinstance(state, Mapping) and state.get("phase") in ("Failed", "Error")
+    if sync == "Unknown" and not failed:
         return ""
     items = field(app, "status", "resources") or ()
     apart = [item for item in items if item.get("status") == "OutOfSync"]
@@ -232,7 +238,7 @@ def _unsynced(app: Object, state: object) -> str:
     what = f"{len(apart)} of {len(items)} resources out of sync"
     if pruning and len(pruning) == len(apart):
         return f"a sync with --prune: {what}, no longer in Git"
-    if isinstance(state, Mapping) and state.get("phase") in ("Failed", "Error"):
+    if isinstance(state, Mapping) and failed:
         return f"a correction: the last sync {str(state['phase']).lower()}: {state.get('message') or ''}"
     if is_automated(app) and HOLD in (field(app, "metadata", "annotations") or {}):
         return f"the next commit, or `app resume {text(app, 'metadata', 'name')}`: held by a rollback; {what}"
