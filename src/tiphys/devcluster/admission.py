@@ -109,11 +109,13 @@ def prepare_update(
     else:
         changed = any(old.get(field) != new.get(field) for field in COUNTED.get(kind, ()))
         changed = changed or (kind == DEPLOYMENT and _annotations(old) != _annotations(new))
+        changed = changed or (kind == _SLICE and old["metadata"].get("labels") != new["metadata"].get("labels"))
     if changed:
         _count(new)
 
 
 DEPLOYMENT: Final = GroupKind("apps", "Deployment")
+_SLICE: Final = GroupKind("discovery.k8s.io", "EndpointSlice")
 _WEBHOOKS: Final = ("webhooks",)
 _SPEC: Final = ("spec",)
 _NETWORKING: Final = "networking.k8s.io"
@@ -135,6 +137,7 @@ COUNTED: Final[dict[GroupKind, tuple[str, ...]]] = {
     GroupKind(_NETWORKING, "IngressClass"): _SPEC,
     GroupKind(_NETWORKING, "NetworkPolicy"): _SPEC,
     GroupKind("scheduling.k8s.io", "PriorityClass"): (),
+    GroupKind("resource.k8s.io", "DeviceClass"): _SPEC,
     GroupKind("discovery.k8s.io", "EndpointSlice"): ("endpoints", "ports", "addressType"),
     GroupKind("apiextensions.k8s.io", "CustomResourceDefinition"): _SPEC,
     GroupKind(_ADMISSION_GROUP, "ValidatingWebhookConfiguration"): _WEBHOOKS,
@@ -152,7 +155,17 @@ KEEPS_STATUS: Final = frozenset({GroupKind("", "Node"), GroupKind("", "Namespace
 KEEPS_STATUS_ON_UPDATE: Final[frozenset[GroupKind]] = frozenset()
 
 _RESETS_LABELS: Final = frozenset({DEPLOYMENT})
-_RESETS_METADATA: Final = frozenset({GroupKind("apiextensions.k8s.io", "CustomResourceDefinition")})
+_RESETS_METADATA: Final = frozenset(
+    {
+        GroupKind("apiextensions.k8s.io", "CustomResourceDefinition"),
+        GroupKind("apiregistration.k8s.io", "APIService"),
+        GroupKind(_NETWORKING, "ServiceCIDR"),
+        GroupKind(_ADMISSION_GROUP, "ValidatingAdmissionPolicy"),
+        GroupKind(_FLOW, "FlowSchema"),
+        GroupKind(_FLOW, "PriorityLevelConfiguration"),
+        GroupKind("resource.k8s.io", "ResourceClaim"),
+    }
+)
 
 
 def blank_status(gvk: GroupVersionKind) -> Any:

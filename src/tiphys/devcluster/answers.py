@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from tiphys.apimachinery import goshapes
+from tiphys.apimachinery.names import GroupVersionKind
 from tiphys.devcluster import tables
 from tiphys.devcluster.conversion import convert
 from tiphys.devcluster.negotiation import Form
@@ -59,7 +61,7 @@ def _is_as_asked(view: View, record: Record) -> bool:
 
 def _list_metadata(view: View, page: Page) -> dict[str, Any]:
     metadata: dict[str, Any] = {"resourceVersion": str(page.rv)}
-    if page.continue_token or view.resource.custom is not None:
+    if page.continue_token or (view.resource.custom is not None and view.form is Form.FULL):
         metadata["continue"] = page.continue_token  # custom lists carry it even when it is empty
     if page.continue_token and page.remaining is not None:
         metadata["remainingItemCount"] = page.remaining
@@ -75,7 +77,7 @@ def write_list(view: View, page: Page) -> bytes:
     if view.form is Form.PARTIAL:
         items = [tables.partial_object(record.obj) for record in page.records]
         kind = {"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1"}
-        return orjson.dumps({**kind, "metadata": metadata, "items": items})
+        return orjson.dumps({**kind, "metadata": metadata, "items": items or None})
     start = b'{"kind":"%sList","apiVersion":"%s","metadata":%s,"items":[' % (
         resource.kind.encode(),
         resource.api_version.encode(),
@@ -86,15 +88,23 @@ def write_list(view: View, page: Page) -> bytes:
 
 def _items(view: View, records: Iterable[Record]) -> list[bytes]:
     resource = view.resource
-    if not view.as_stored or resource.custom is not None:
+    if resource.custom is not None:
         return [
             record.data if _is_as_asked(view, record) else orjson.dumps(convert(record.obj, view.stored, resource))
             for record in records
         ]
-    rows = [record.data for record in records]
+    if view.as_stored:
+        rows = [record.data for record in records]
+    else:
+        rows = [orjson.dumps(_named(convert(record.obj, view.stored, resource))) for record in records]
     head = view.resource.head
     cut = len(head)
     return [b"{" + row[cut:] if row.startswith(head) else row for row in rows]
+
+
+def _named(obj: Object) -> Object:
+    """The object with its kind and version first, where they can be cut off."""
+    return {"kind": obj["kind"], "apiVersion": obj["apiVersion"], **obj}
 
 
 def write_event(view: View, event: WatchEvent, *, first: bool) -> bytes:
@@ -130,6 +140,9 @@ def _bookmark(view: View, event: WatchEvent, first: bool) -> Object:
         metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
     resource = view.resource
     shown: Object = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
+    if resource.custom is None:
+        gvk = GroupVersionKind(resource.group, resource.version, resource.kind)
+        shown = {**goshapes.decode({}, gvk).obj, **shown}  # what is written of every object of the kind, set or not
     if view.form is Form.TABLE:
         row = {"cells": [""] * len(tables.columns_of(resource)), "object": tables.partial_object(shown)}
         table = tables.build_table(

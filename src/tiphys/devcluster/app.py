@@ -34,6 +34,7 @@ BOOKMARK_EVERY_S = 60.0
 MAX_WATCH_S = 3600.0  # a watch without timeoutSeconds ends some time, as on the real server
 
 _JSON: Header = (b"content-type", b"application/json")
+_YAML: Header = (b"content-type", b"application/yaml")
 _NOT_CACHED: Header = (b"cache-control", b"no-cache, private")
 _HEALTH = ("/healthz", "/livez", "/readyz")
 
@@ -108,9 +109,13 @@ class App:
             request.body = await _read_body(receive)
         if not object_path.name and object_path.plural == "watch":
             raise not_found_path()
-        answer = await self._handlers.handle(request)
+        try:
+            answer = await self._handlers.handle(request)
+        except ApiError as exc:
+            await _send_error(send, exc, request.warnings, as_yaml=_wants_yaml(request.accept))
+            return
         if isinstance(answer, WatchAnswer):
-            await self._stream(answer, receive, send)
+            await self._stream(answer, receive, send, request.warnings)
             return
         await self._answer(request, answer, send)
 
@@ -124,7 +129,7 @@ class App:
         return user
 
     async def _answer(self, request: Request, answer: Answer, send: Send) -> None:
-        extra: list[Header] = [(b"warning", _warning(text)) for text in dict.fromkeys(answer.warnings)]
+        extra = _warnings(request.warnings + answer.warnings)
         if request.accept and answer.content_type == "application/json" and object_form(request.accept)[1]:
             body = dump_yaml(orjson.loads(answer.body)).encode()
             await _send(send, answer.code, body, (b"content-type", b"application/yaml"), extra)
@@ -199,9 +204,11 @@ class App:
 
     # ---- watches ----
 
-    async def _stream(self, answer: WatchAnswer, receive: Receive, send: Send) -> None:
+    async def _stream(self, answer: WatchAnswer, receive: Receive, send: Send, warnings: list[str]) -> None:
         """Send events until the client leaves, the time is over, or the watch falls behind."""
-        await send({"type": "http.response.start", "status": 200, "headers": [_JSON, _NOT_CACHED]})
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": [_JSON, _NOT_CACHED, *_warnings(warnings)]}
+        )
         if answer.error is not None:
             await _send_watch_error(send, answer.error)
             return
@@ -283,6 +290,20 @@ async def _read_body(receive: Receive) -> bytes:
     return b"".join(parts)
 
 
+def _wants_yaml(accept: str) -> bool:
+    """Whether an error is to be written in YAML: whenever that is what the client would rather have."""
+    if "yaml" not in accept:
+        return False
+    try:
+        return object_form(accept)[1]
+    except ApiError:
+        return False
+
+
+def _warnings(texts: list[str]) -> list[Header]:
+    return [(b"warning", _warning(text)) for text in dict.fromkeys(texts)]
+
+
 def _warning(text: str) -> bytes:
     shown = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
     return f'299 - "{shown}"'.encode()
@@ -298,13 +319,17 @@ async def _send(
     await send({"type": "http.response.body", "body": body})
 
 
-async def _send_error(send: Send, error: ApiError) -> None:
-    extra: list[Header] = []
+async def _send_error(send: Send, error: ApiError, warnings: list[str] | None = None, *, as_yaml: bool = False) -> None:
+    extra = _warnings(warnings) if warnings else []
     if error.retry_after_s:
         extra.append((b"retry-after", b"%d" % int(error.retry_after_s)))
     if error.code == 401:
         extra.append((b"www-authenticate", b'Bearer realm="kubernetes"'))
-    await _send(send, error.code, write_status(error), _JSON, extra)
+    body = write_status(error)
+    if as_yaml:
+        await _send(send, error.code, dump_yaml(orjson.loads(body)).encode(), _YAML, extra)
+        return
+    await _send(send, error.code, body, _JSON, extra)
 
 
 async def _send_watch_error(send: Send, error: ApiError) -> None:

@@ -88,6 +88,9 @@ def _stateful_set(obj: Json) -> None:
 
 
 def _daemon_set(obj: Json) -> None:
+    # A field of older versions, which the API server keeps in an annotation; it is there from the first reading on.
+    annotations = obj.setdefault("metadata", {}).setdefault("annotations", {})
+    annotations.setdefault("deprecated.daemonset.template.generation", "0")
     spec = obj["spec"]
     strategy = spec.setdefault("updateStrategy", {})
     strategy.setdefault("type", "RollingUpdate")

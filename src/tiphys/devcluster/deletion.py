@@ -33,6 +33,12 @@ _ANSWERS_WITH_OBJECT = frozenset(
         "resourcequotas",
         "persistentvolumeclaims",
         "persistentvolumes",
+        "storageclasses.storage.k8s.io",
+        "csidrivers.storage.k8s.io",
+        "volumeattributesclasses.storage.k8s.io",
+        "deviceclasses.resource.k8s.io",
+        "resourceclaims.resource.k8s.io",
+        "resourceclaimtemplates.resource.k8s.io",
     )
 )
 _JOB_WARNING = (
@@ -60,34 +66,50 @@ class Deleted:
     gone: bool
     obj: Object | None
     rv: int
-    warnings: tuple[str, ...] = ()
 
 
-def parse_delete_options(body: object, query: Query, *, dry_run: bool) -> DeleteOptions:
-    """Options from the body, which wins, and the query. Raises BadRequest, Invalid."""
-    options: Mapping[str, Any] = body if isinstance(body, Mapping) else {}
-    grace = options.get("gracePeriodSeconds", query.number("gracePeriodSeconds"))
-    propagation = options.get("propagationPolicy") or query.text("propagationPolicy")
+def options_of_query(query: Query) -> Object:
+    """The options a DELETE request carries in its query. Raises BadRequest."""
+    found: Object = {}
+    grace = query.number("gracePeriodSeconds")
+    if grace is not None:
+        found["gracePeriodSeconds"] = grace
+    if "orphanDependents" in query:
+        found["orphanDependents"] = query.flag("orphanDependents")
+    if propagation := query.text("propagationPolicy"):
+        found["propagationPolicy"] = propagation
+    if asked := query.texts("dryRun"):
+        found["dryRun"] = asked
+    return found
+
+
+def parse_delete_options(options: Mapping[str, Any]) -> DeleteOptions:
+    """Options as they were sent, checked. Raises BadRequest, Invalid."""
+    grace = options.get("gracePeriodSeconds")
+    propagation = options.get("propagationPolicy") or ""
     orphan = options.get("orphanDependents")
-    if orphan is None and "orphanDependents" in query:
-        orphan = query.flag("orphanDependents")
     if orphan is not None:
         if propagation:
             raise _both_set(propagation)
         propagation = "Orphan" if orphan else "Background"
+    causes = []
     if propagation not in ("", "Background", "Foreground", "Orphan"):
-        cause = apierrors.not_supported("propagationPolicy", propagation, ("Foreground", "Background", "Orphan", "nil"))
-        raise apierrors.invalid("DeleteOptions", "meta.k8s.io", "", [cause])
+        accepted = ("Foreground", "Background", "Orphan", "nil")
+        causes.append(apierrors.not_supported("propagationPolicy", propagation, accepted))
+    dry_run = options.get("dryRun") or []
+    if any(one != "All" for one in dry_run):
+        causes.append(apierrors.not_supported("dryRun", dry_run, ("All",)))
+    if causes:
+        raise apierrors.invalid("DeleteOptions", "meta.k8s.io", "", causes)
     if grace is not None and not isinstance(grace, int):
         raise BadRequest("gracePeriodSeconds must be a whole number")
     preconditions = options.get("preconditions") or {}
-    dry = options.get("dryRun") or []
     return DeleteOptions(
         grace_period_s=max(grace, 0) if grace is not None else None,
         propagation=propagation,
         uid=preconditions.get("uid") or "",
         resource_version=preconditions.get("resourceVersion") or "",
-        dry_run=dry_run or bool(dry),
+        dry_run=bool(dry_run),
     )
 
 
@@ -102,17 +124,19 @@ def delete(store: Store, resource: Resource, record: Record, options: DeleteOpti
     _check_preconditions(resource, record, options)
     old = record.obj
     metadata = old["metadata"]
-    finalizers, warnings = _finalizers(resource, old, options)
+    finalizers = _finalizers(resource, old, options)
     grace = _grace(resource, old, options)
     deleting = metadata.get("deletionTimestamp")
     holds = bool(finalizers) or grace > 0 or _is_held_namespace(resource, old)
     if not holds:
+        shows = resource.bucket in _ANSWERS_WITH_OBJECT
+        last = _last_state(old) if deleting or resource.bucket != "pods" else _at_once(old, clock)
         if options.dry_run:
-            return Deleted(record, True, None, 0, warnings)
-        last = _last_state(old)
+            marked = _marked(old, clock) if resource.bucket == "pods" else last or old
+            return Deleted(record, True, marked if shows else None, 0)
         removed = store.remove(resource.bucket, record.key, last)
-        shown = removed.obj if resource.plural in _ANSWERS_WITH_OBJECT and not resource.group else None
-        return Deleted(record, True, shown, removed.rv, warnings)
+        shown = removed.obj if shows else None
+        return Deleted(record, True, shown, removed.rv)
     new_metadata = {**metadata}
     if finalizers:
         new_metadata["finalizers"] = finalizers
@@ -121,19 +145,36 @@ def delete(store: Store, resource: Resource, record: Record, options: DeleteOpti
     remaining = int(metadata.get("deletionGracePeriodSeconds") or 0)
     if not deleting or grace < remaining:
         new_metadata["deletionTimestamp"] = format_time(clock.now() + timedelta(seconds=grace))
-        new_metadata["deletionGracePeriodSeconds"] = grace
+        if resource.bucket != "namespaces":  # their storage marks them itself, before any grace is thought of
+            new_metadata["deletionGracePeriodSeconds"] = grace
     if not deleting and int(metadata.get("generation") or 0) > 0:
         new_metadata["generation"] = int(metadata["generation"]) + 1
     new: Object = {**old, "metadata": new_metadata}
     if resource.bucket == "namespaces":
         new["status"] = {**(old.get("status") or {}), "phase": "Terminating"}
     if options.dry_run or new == old:
-        return Deleted(record, False, new, 0, warnings)
+        return Deleted(record, False, new, 0)
     if objectmeta.is_finished(new):
         removed = store.remove(resource.bucket, record.key, new)
-        return Deleted(record, True, removed.obj, removed.rv, warnings)
+        return Deleted(record, True, removed.obj, removed.rv)
     written = store.put(resource.bucket, record.key, new)
-    return Deleted(written, False, written.obj, written.rv, warnings)
+    return Deleted(written, False, written.obj, written.rv)
+
+
+def _at_once(old: Object, clock: Clock) -> Object:
+    """The last state of a Pod that needs no time to end: it is being deleted with a grace period of nothing."""
+    ends = {"deletionTimestamp": format_time(clock.now()), "deletionGracePeriodSeconds": 0}
+    metadata = {**old["metadata"], **ends}
+    if metadata.get("generation"):
+        metadata["generation"] += 1
+    return {**old, "metadata": metadata}
+
+
+def _marked(old: Object, clock: Clock) -> Object:
+    """A Pod as a dry run shows its end: marked as being deleted, with no grace."""
+    metadata = {**old["metadata"], "deletionTimestamp": format_time(clock.now()), "deletionGracePeriodSeconds": 0}
+    metadata["generation"] = int(metadata.get("generation") or 0) + 1
+    return {**old, "metadata": metadata}
 
 
 def _last_state(old: Object) -> Object | None:
@@ -151,6 +192,11 @@ def _is_held_namespace(resource: Resource, obj: Object) -> bool:
     return resource.bucket == "namespaces" and bool((obj.get("spec") or {}).get("finalizers"))
 
 
+def advice(resource: Resource, options: DeleteOptions) -> list[str]:
+    """What a client that deletes objects of this kind with these options is warned of."""
+    return [_JOB_WARNING] if resource.bucket == "jobs.batch" and not options.propagation else []
+
+
 def _check_preconditions(resource: Resource, record: Record, options: DeleteOptions) -> None:
     named = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
     if options.uid and options.uid != record.uid:
@@ -165,20 +211,27 @@ def _check_preconditions(resource: Resource, record: Record, options: DeleteOpti
         )
     else:
         return
+    if resource.bucket == "namespaces":
+        field, asked, found = ("UID", options.uid, record.uid)
+        if not options.uid or options.uid == record.uid:
+            field, asked, found = ("ResourceVersion", options.resource_version, str(record.rv))
+        why = f"Precondition failed: {field} in precondition: {asked}, {field} in object meta: {found}"
+        raise apierrors.conflict("namespaces", "", record.name, why)
     raise apierrors.Conflict(
         f'Operation cannot be fulfilled on {named} "{record.name}": {why}',
         details={"name": record.name, "group": resource.group, "kind": resource.kind},
     )
 
 
-def _finalizers(resource: Resource, obj: Object, options: DeleteOptions) -> tuple[list[str], tuple[str, ...]]:
+def _finalizers(resource: Resource, obj: Object, options: DeleteOptions) -> list[str]:
     """Finalizers after the propagation policy has added or taken away its own.
 
     Source: apiserver pkg/registry/generic/registry/store.go deletionFinalizersForGarbageCollection.
     """
     present = list(obj["metadata"].get("finalizers") or ())
-    warnings: tuple[str, ...] = ()
     foreground, orphan = FOREGROUND in present, ORPHAN in present
+    if resource.bucket == "events":
+        return [name for name in present if name not in (FOREGROUND, ORPHAN)]  # nothing is collected for them
     if options.propagation == "Foreground":
         foreground, orphan = True, False
     elif options.propagation == "Orphan":
@@ -187,8 +240,6 @@ def _finalizers(resource: Resource, obj: Object, options: DeleteOptions) -> tupl
         foreground = orphan = False
     elif not foreground and not orphan and resource.bucket in ("jobs.batch", "replicationcontrollers"):
         orphan = True
-        if resource.bucket == "jobs.batch":
-            warnings = (_JOB_WARNING,)
     kept = [name for name in present if name not in (FOREGROUND, ORPHAN)]
     if resource.bucket == _DEFINITIONS and not obj["metadata"].get("deletionTimestamp") and CLEANUP not in kept:
         kept.append(CLEANUP)  # the instances go first
@@ -196,7 +247,7 @@ def _finalizers(resource: Resource, obj: Object, options: DeleteOptions) -> tupl
         kept.append(FOREGROUND)
     if orphan:
         kept.append(ORPHAN)
-    return kept, warnings
+    return kept
 
 
 def _grace(resource: Resource, obj: Object, options: DeleteOptions) -> int:
@@ -216,7 +267,10 @@ def _grace(resource: Resource, obj: Object, options: DeleteOptions) -> int:
 
 
 def finish_if_due(store: Store, resource: Resource, record: Record, new: Object) -> Record | None:
-    """Remove an object whose last finalizer `new` takes away; the record of its end, None when it stays."""
+    """Remove an object whose last finalizer `new` takes away; the record of its end, None when it stays.
+
+    Watches are told the state that was stored, finalizer and all, as those of the real server are.
+    """
     if not objectmeta.is_finished(new) or not record.obj["metadata"].get("deletionTimestamp"):
         return None
-    return store.remove(resource.bucket, record.key, new)
+    return store.remove(resource.bucket, record.key)

@@ -19,7 +19,7 @@ from tiphys.devcluster.bodies import read_object
 from tiphys.devcluster.conversion import convert
 from tiphys.devcluster.core import Core
 from tiphys.devcluster.decode import decode_body, decode_options, field_validation
-from tiphys.devcluster.deletion import Deleted, parse_delete_options
+from tiphys.devcluster.deletion import Deleted, DeleteOptions, options_of_query, parse_delete_options
 from tiphys.devcluster.gojson import syntax_error
 from tiphys.devcluster.namespaces import finalize
 from tiphys.devcluster.negotiation import Query, object_form, patch_type
@@ -43,6 +43,10 @@ RULES_NOT_EVALUATED = "the embedded cluster did not evaluate the x-kubernetes-va
 _CREATED: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 MAX_MANAGER_BYTES = 128
 _OPTIONS_KINDS = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions"}
+_DEPRECATED = {
+    "endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+    "componentstatuses": "v1 ComponentStatus is deprecated in v1.19+",
+}
 _REVIEW_GROUPS = ("authentication.k8s.io", "authorization.k8s.io")
 
 
@@ -58,6 +62,7 @@ class Request:
     content_type: str = ""
     user_agent: str = ""
     body: bytes = b""
+    warnings: list[str] = field(default_factory=list)  # sent whatever the answer is, an error included
 
 
 @dataclass(slots=True)
@@ -110,6 +115,8 @@ class Handlers:
             raise not_found_path()
         if path.name and resource.namespaced and not path.namespace:
             raise not_found_path()
+        if not path.subresource or path.subresource in resource.subresources:
+            request.warnings += _deprecation(resource)
         if path.subresource:
             return await self._subresource(resource, request)
         if path.name:
@@ -155,8 +162,7 @@ class Handlers:
         options = ListOptions.parse(request.query, watch=False)
         selection = self._selection(resource, request)
         page = await list_page(self._core.store, resource, selection, options)
-        warnings = _deprecation(resource)
-        return Answer(200, answers.write_list(self._view(resource, request), page), warnings=warnings)
+        return Answer(200, answers.write_list(self._view(resource, request), page))
 
     async def _watch(self, resource: Resource, request: Request) -> WatchAnswer:
         self._allow(resource, "watch")
@@ -188,14 +194,13 @@ class Handlers:
             return await self._bind(resource, request, "")
         validation = field_validation(request.query.text("fieldValidation"), options_kind="CreateOptions")
         obj, warnings = read_object(self._core.rules, resource, request.body, request.content_type, validation)
+        request.warnings += warnings
         options = self._options(request, validation)
-        outcome = self._core.writer.create(resource, request.path.namespace, obj, options, warnings=warnings)
+        outcome = self._core.writer.create(resource, request.path.namespace, obj, options)
         return await self._written(resource, request, outcome)
 
     async def _delete_collection(self, resource: Resource, request: Request) -> Answer:
-        options = parse_delete_options(
-            decode_options(request.body, request.content_type), request.query, dry_run=self._dry_run(request)
-        )
+        options = self._delete_options(resource, request)
         list_options = ListOptions.parse(request.query, watch=False)
         page = await list_page(self._core.store, resource, self._selection(resource, request), list_options)
         stored = self._core.registry.stored(resource.bucket) or resource
@@ -218,7 +223,7 @@ class Handlers:
             self._allow(resource, "get")
             record = await fetch(self._core.store, resource, path.namespace, path.name)
             body = answers.write_record(self._view(resource, request), record)
-            return Answer(200, body, warnings=_deprecation(resource))
+            return Answer(200, body)
         if method == "PUT":
             self._allow(resource, "update")
             return await self._written(resource, request, self._replace(resource, request))
@@ -234,6 +239,7 @@ class Handlers:
         path = request.path
         validation = field_validation(request.query.text("fieldValidation"), options_kind="UpdateOptions")
         obj, warnings = read_object(self._core.rules, resource, request.body, request.content_type, validation)
+        request.warnings += warnings
         return self._core.writer.replace(
             resource,
             path.namespace,
@@ -241,7 +247,6 @@ class Handlers:
             obj,
             self._options(request, validation),
             subresource=path.subresource,
-            warnings=warnings,
         )
 
     def _patch(self, resource: Resource, request: Request) -> Outcome:
@@ -276,21 +281,28 @@ class Handlers:
             raise BadRequest(f"error decoding patch: {syntax_error(request.body) or exc}") from None
 
     async def _delete(self, resource: Resource, request: Request) -> Answer:
-        options = parse_delete_options(
-            decode_options(request.body, request.content_type), request.query, dry_run=self._dry_run(request)
-        )
+        options = self._delete_options(resource, request)
         record = await fetch(self._core.store, resource, request.path.namespace, request.path.name)
         stored = self._core.registry.stored(resource.bucket) or resource
         done = deletion.delete(self._core.store, stored, record, options, self._core.clock)
         return await self._deleted(resource, request, done)
 
+    @staticmethod
+    def _delete_options(resource: Resource, request: Request) -> DeleteOptions:
+        """The options of a DELETE: those of the body; only without one those of the query."""
+        if request.body:
+            options = parse_delete_options(decode_options(request.body, request.content_type))
+        else:
+            options = parse_delete_options(options_of_query(request.query))
+        request.warnings += deletion.advice(resource, options)
+        return options
+
     async def _deleted(self, resource: Resource, request: Request, done: Deleted) -> Answer:
         await self._core.store.committed(done.rv)
-        warnings = list(done.warnings)
         if done.obj is None:
-            return Answer(200, orjson.dumps(_success(resource, done.record)), warnings=warnings)
+            return Answer(200, orjson.dumps(_success(resource, done.record)))
         view = self._view(resource, request)
-        return Answer(200, answers.write_object(view, convert(done.obj, view.stored, resource)), warnings=warnings)
+        return Answer(200, answers.write_object(view, convert(done.obj, view.stored, resource)))
 
     # ---- answers to writes ----
 
@@ -316,7 +328,7 @@ class Handlers:
     async def _written(self, resource: Resource, request: Request, outcome: Outcome) -> Answer:
         await self._core.store.committed(outcome.rv)
         body = answers.write_object(self._view(resource, request), outcome.obj)
-        warnings = outcome.warnings + _deprecation(resource) + _advice(resource, outcome.obj)
+        warnings = outcome.warnings + _advice(resource, outcome.obj)
         return Answer(201 if outcome.created else 200, body, warnings=warnings)
 
     # ---- reviews ----
@@ -341,6 +353,8 @@ class Handlers:
     async def _subresource(self, resource: Resource, request: Request) -> Answer | WatchAnswer:
         path = request.path
         known = resource.subresources.get(path.subresource)
+        if known is None and resource.custom is not None:
+            raise apierrors.not_found(resource.plural, resource.group, path.name)
         if known is None:
             raise not_found_path()
         refused = subresources.refusal(path.subresource)
@@ -437,7 +451,10 @@ def _success(resource: Resource, record: Record) -> Object:
 
 
 def _deprecation(resource: Resource) -> list[str]:
-    return [resource.custom.deprecation] if resource.custom is not None and resource.custom.deprecation else []
+    if resource.custom is not None:
+        return [resource.custom.deprecation] if resource.custom.deprecation else []
+    said = _DEPRECATED.get(resource.bucket)
+    return [said] if said else []
 
 
 def _advice(resource: Resource, obj: Mapping[str, Any]) -> list[str]:

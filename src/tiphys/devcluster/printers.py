@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from tiphys.devcluster import printers_api as api
 from tiphys.devcluster.durations import since
 from tiphys.devcluster.podprinter import pod_cells
 
@@ -168,7 +169,7 @@ def _cronjob(obj: Object, now: datetime) -> Cells:
     return [
         _at(obj, "spec", "schedule") or "",
         _at(obj, "spec", "timeZone") or NONE,
-        bool(_at(obj, "spec", "suspend")),
+        str(bool(_at(obj, "spec", "suspend"))),
         len(_at(obj, "status", "active") or ()),
         since(last, now) if last else NONE,
         _age(obj, now),
@@ -273,6 +274,8 @@ def _event(obj: Object, now: datetime) -> Cells:
         count = 1
     component = source.get("component") or obj.get("reportingController" if new else "reportingComponent") or ""
     host = source.get("host")
+    if not source and component:
+        host = obj.get("reportingInstance")
     kind = str(about.get("kind") or "").lower()
     return [
         last,
@@ -606,6 +609,11 @@ PRINTERS: Mapping[str, Printer] = {
     "leases.coordination.k8s.io": _lease,
     "customresourcedefinitions.apiextensions.k8s.io": _created,
     "certificatesigningrequests.certificates.k8s.io": _signing_request,
+    "servicecidrs.networking.k8s.io": api.service_cidr,
+    "ipaddresses.networking.k8s.io": api.ip_address,
+    "flowschemas.flowcontrol.apiserver.k8s.io": api.flow_schema,
+    "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": api.priority_level,
+    "resourceclaims.resource.k8s.io": api.resource_claim,
     "runtimeclasses.node.k8s.io": _field_then_age("handler"),
     "apiservices.apiregistration.k8s.io": _api_service,
     "mutatingwebhookconfigurations.admissionregistration.k8s.io": _count_of("webhooks"),

@@ -41,7 +41,6 @@ _FIELDS: Mapping[str, Mapping[str, str]] = {
     "nodes": {"spec.unschedulable": "spec.unschedulable"},
     "services": {"spec.clusterIP": "spec.clusterIP", "spec.type": "spec.type"},
     "replicationcontrollers": {"status.replicas": "status.replicas"},
-    "replicasets.apps": {"status.replicas": "status.replicas"},
     "jobs.batch": {"status.successful": "status.succeeded"},
     "certificatesigningrequests.certificates.k8s.io": {"spec.signerName": "spec.signerName"},
     "resourceslices.resource.k8s.io": {"spec.nodeName": "spec.nodeName", "spec.driver": "spec.driver"},
@@ -85,7 +84,7 @@ class Selection:
             else:
                 self._fields.append((("metadata", "name"), "", False, value))
             return
-        if label == "metadata.namespace" and resource.namespaced:
+        if label == "metadata.namespace":
             self._fields.append((("metadata", "namespace"), "", equal, value))
             return
         path = known.get(label)
@@ -123,7 +122,8 @@ class Selection:
 
 
 def _unknown_field(resource: Resource, label: str) -> BadRequest:
+    if resource.bucket == "jobs.batch":
+        return BadRequest(f'field label "{label}" not supported for Job')
     if resource.bucket in _FIELDS or resource.custom is not None:
         return BadRequest(f"field label not supported: {label}")
-    known = '"metadata.name", "metadata.namespace"' if resource.namespaced else '"metadata.name"'
-    return BadRequest(f'"{label}" is not a known field selector: only {known}')
+    return BadRequest(f'"{label}" is not a known field selector: only "metadata.name", "metadata.namespace"')

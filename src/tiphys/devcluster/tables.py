@@ -101,10 +101,14 @@ def build_table(
     with_columns: bool = True,
 ) -> dict[str, Any]:
     """A Table of some objects of one resource."""
+    columns = columns_of(resource)
+    rows = [build_row(resource, obj, include, now) for obj in objects]
+    # Kinds without a printer of their own have no rows instead of none.
+    generic = resource.custom is None and [one.name for one in columns] == ["Name", "Created At"]
     return {
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
         "metadata": dict(metadata),
-        "columnDefinitions": [one.to_json() for one in columns_of(resource)] if with_columns else None,
-        "rows": [build_row(resource, obj, include, now) for obj in objects],
+        "columnDefinitions": [one.to_json() for one in columns] if with_columns else None,
+        "rows": rows or (None if generic else []),
     }

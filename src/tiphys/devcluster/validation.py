@@ -15,7 +15,10 @@ from tiphys.apimachinery.apierrors import FieldCause, forbidden_value, invalid_v
 from tiphys.apimachinery.names import GroupKind, GroupVersionKind
 from tiphys.apimachinery.quantity import parse
 from tiphys.devcluster import validation_api as api
+from tiphys.devcluster import validation_core as core
+from tiphys.devcluster import validation_policies as policies
 from tiphys.devcluster import validation_services as services
+from tiphys.devcluster import validation_storage as storage
 from tiphys.devcluster import validation_workloads as workloads
 from tiphys.devcluster.gojson import syntax_error
 from tiphys.devcluster.validation_names import (
@@ -99,7 +102,9 @@ _NAME_RULES: Final[dict[GroupKind, NameRule]] = {
     GroupKind("", "Namespace"): dns_label,
     GroupKind("", "Service"): dns_label,
     GroupKind("", "Event"): lambda name: [],
-    GroupKind("events.k8s.io", "Event"): lambda name: [],
+    GroupKind("policy", "PodDisruptionBudget"): lambda name: [],
+    GroupKind("apps", "StatefulSet"): dns_label,
+    GroupKind("networking.k8s.io", "IPAddress"): core.address_problems,
     GroupKind("certificates.k8s.io", "CertificateSigningRequest"): lambda name: [],
     GroupKind("apiregistration.k8s.io", "APIService"): path_segment,
 }
@@ -257,6 +262,11 @@ def _volume(causes: Causes, obj: Json, old: Json | None) -> None:
         causes.append(required("spec.capacity"))
     if set(capacity) != {"storage"}:
         causes.append(not_supported("spec.capacity", spec.get("capacity"), ("storage",)))
+    if capacity.get("storage") is not None and parse(capacity["storage"]) <= 0:
+        amount = capacity["storage"]
+        if parse(amount) < 0:
+            causes.append(invalid_value("spec.capacity[storage]", int(parse(amount).value), _NOT_A_QUANTITY))
+        causes.append(invalid_value("spec.capacity[storage]", amount, "must be greater than zero"))
     policies = ("Delete", "Recycle", "Retain")
     check_choice(causes, "spec.persistentVolumeReclaimPolicy", spec.get("persistentVolumeReclaimPolicy"), policies)
     sources = [field for field in _SOURCE_ORDER if field in spec]
@@ -271,7 +281,19 @@ def _volume(causes: Causes, obj: Json, old: Json | None) -> None:
         check_same(causes, "volumeMode", spec.get("volumeMode"), old["spec"].get("volumeMode"))
 
 
+_NOT_A_QUANTITY: Final = "must be a valid resource quantity"
 _SOURCE_ORDER: Final = ("hostPath", "nfs", "csi", "local")
+
+
+_QUOTA_SCOPES: Final = (
+    "Terminating",
+    "NotTerminating",
+    "BestEffort",
+    "NotBestEffort",
+    "PriorityClass",
+    "CrossNamespacePodAffinity",
+    "VolumeAttributesClass",
+)
 
 
 def _resource_quota(causes: Causes, obj: Json, old: Json | None) -> None:
@@ -288,6 +310,12 @@ def _resource_quota(causes: Causes, obj: Json, old: Json | None) -> None:
         whole = name in known - {"cpu", "memory", "ephemeral-storage", "storage"}
         if whole and parse(amount).value.denominator != 1:
             causes.append(invalid_value(path, amount, "must be an integer"))
+    scopes = (obj.get("spec") or {}).get("scopes") or []
+    if any(one not in _QUOTA_SCOPES for one in scopes):
+        causes.append(invalid_value("spec.scopes", scopes, "unsupported scope"))
+    if old is not None:
+        before = (old.get("spec") or {}).get("scopes") or []
+        check_same(causes, "spec.scopes", scopes, before)
 
 
 # ---- scaling, policy, storage, scheduling ----
@@ -300,7 +328,7 @@ def _autoscaler(causes: Causes, obj: Json, old: Json | None) -> None:
         causes.append(invalid_value("spec.minReplicas", low, "must be greater than or equal to 1"))
     if high < 1:
         causes.append(required("spec.maxReplicas", "must be set and greater than 0"))
-    elif low is not None and high < low:
+    if low is not None and high < low:
         detail = "must be greater than or equal to `minReplicas`"
         causes.append(invalid_value("spec.maxReplicas", high, detail))
     causes += [required(f"spec.scaleTargetRef.{part}") for part in ("kind", "name") if not target.get(part)]
@@ -377,6 +405,9 @@ def _ingress_class(causes: Causes, obj: Json, old: Json | None) -> None:
     elif not re.fullmatch(r"[a-z0-9][-a-z0-9.]*[a-z0-9]?/[^/].*", controller):
         detail = 'must be a domain-prefixed path (such as "acme.io/foo")'
         causes.append(invalid_value("spec.controller", controller, detail))
+    parameters = (obj.get("spec") or {}).get("parameters")
+    if parameters is not None:
+        causes += [required(f"spec.parameters.{part}") for part in ("kind", "name") if not parameters.get(part)]
     if old is not None:
         check_same(causes, "spec.controller", controller, (old.get("spec") or {}).get("controller", ""))
 
@@ -391,6 +422,10 @@ def _endpoint_slice(causes: Causes, obj: Json, old: Json | None) -> None:
     for index, endpoint in enumerate(obj.get("endpoints") or ()):
         if not endpoint.get("addresses"):
             causes.append(required(f"endpoints[{index}].addresses", "must contain at least 1 address"))
+        for number, address in enumerate(endpoint.get("addresses") or ()):
+            if address_type in ("IPv4", "IPv6"):
+                problems = core.address_problems(address)
+                check(causes, f"endpoints[{index}].addresses[{number}]", address, problems)
     if old is not None:
         check_same(causes, "addressType", address_type, old.get("addressType"))
 
@@ -398,6 +433,8 @@ def _endpoint_slice(causes: Causes, obj: Json, old: Json | None) -> None:
 def _runtime_class(causes: Causes, obj: Json, old: Json | None) -> None:
     if not obj.get("handler"):
         causes.append(required("handler"))
+    else:
+        check(causes, "handler", obj["handler"], dns_label(obj["handler"]))
     if old is not None:
         check_same(causes, "handler", obj.get("handler"), old.get("handler"))
 
@@ -417,10 +454,15 @@ _KINDS: Final[dict[GroupKind, Callable[[Causes, Json, Json | None], None]]] = {
     GroupKind("", "Secret"): _secret,
     GroupKind("", "Service"): services.check_service,
     GroupKind("", "Endpoints"): services.check_endpoints,
+    GroupKind("", "Event"): core.check_event,
+    GroupKind("", "LimitRange"): core.check_limit_range,
+    GroupKind("", "Node"): core.check_node,
+    GroupKind("", "PodTemplate"): core.check_pod_template,
     GroupKind("", "PersistentVolumeClaim"): _claim,
     GroupKind("", "PersistentVolume"): _volume,
     GroupKind("", "ResourceQuota"): _resource_quota,
     GroupKind("", "ReplicationController"): workloads.check_replication_controller,
+    GroupKind("apps", "ControllerRevision"): core.check_controller_revision,
     GroupKind("apps", "Deployment"): workloads.check_deployment,
     GroupKind("apps", "ReplicaSet"): workloads.check_replica_set,
     GroupKind("apps", "StatefulSet"): workloads.check_stateful_set,
@@ -430,10 +472,18 @@ _KINDS: Final[dict[GroupKind, Callable[[Causes, Json, Json | None], None]]] = {
     GroupKind("networking.k8s.io", "Ingress"): services.check_ingress,
     GroupKind("networking.k8s.io", "NetworkPolicy"): services.check_network_policy,
     GroupKind("networking.k8s.io", "IngressClass"): _ingress_class,
+    GroupKind("networking.k8s.io", "ServiceCIDR"): core.check_service_cidr,
+    GroupKind("networking.k8s.io", "IPAddress"): core.check_ip_address,
+    GroupKind("events.k8s.io", "Event"): core.check_new_event,
     GroupKind("discovery.k8s.io", "EndpointSlice"): _endpoint_slice,
     GroupKind("autoscaling", "HorizontalPodAutoscaler"): _autoscaler,
     GroupKind("policy", "PodDisruptionBudget"): _disruption_budget,
     GroupKind("storage.k8s.io", "StorageClass"): _storage_class,
+    GroupKind("storage.k8s.io", "CSIDriver"): storage.check_driver,
+    GroupKind("storage.k8s.io", "CSINode"): storage.check_driver_node,
+    GroupKind("storage.k8s.io", "VolumeAttachment"): storage.check_attachment,
+    GroupKind("storage.k8s.io", "CSIStorageCapacity"): storage.check_capacity,
+    GroupKind("storage.k8s.io", "VolumeAttributesClass"): storage.check_attributes_class,
     GroupKind("scheduling.k8s.io", "PriorityClass"): _priority_class,
     GroupKind("coordination.k8s.io", "Lease"): _lease,
     GroupKind("node.k8s.io", "RuntimeClass"): _runtime_class,
@@ -445,4 +495,14 @@ _KINDS: Final[dict[GroupKind, Callable[[Causes, Json, Json | None], None]]] = {
     GroupKind("apiregistration.k8s.io", "APIService"): api.check_api_service,
     GroupKind("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): api.check_webhooks,
     GroupKind("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): api.check_webhooks,
+    GroupKind("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"): policies.check_validating_policy,
+    GroupKind("admissionregistration.k8s.io", "MutatingAdmissionPolicy"): policies.check_mutating_policy,
+    GroupKind("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"): policies.check_policy_binding,
+    GroupKind("flowcontrol.apiserver.k8s.io", "FlowSchema"): policies.check_flow_schema,
+    GroupKind("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"): policies.check_priority_level,
+    GroupKind("certificates.k8s.io", "CertificateSigningRequest"): policies.check_signing_request,
+    GroupKind("resource.k8s.io", "DeviceClass"): policies.check_device_class,
+    GroupKind("resource.k8s.io", "ResourceClaim"): policies.check_claim_frozen,
+    GroupKind("resource.k8s.io", "ResourceClaimTemplate"): policies.check_claim_frozen,
+    GroupKind("resource.k8s.io", "ResourceSlice"): policies.check_resource_slice,
 }

@@ -33,6 +33,10 @@ def check_role(causes: Causes, obj: Json, old: Json | None) -> None:
 
 def check_cluster_role(causes: Causes, obj: Json, old: Json | None) -> None:
     """A ClusterRole."""
+    rule = obj.get("aggregationRule")
+    if rule is not None and not rule.get("clusterRoleSelectors"):
+        detail = "at least one clusterRoleSelector required if aggregationRule is non-nil"
+        causes.append(required("aggregationRule.clusterRoleSelectors", detail))
     _check_rules(causes, obj, namespaced=False)
 
 
@@ -194,6 +198,8 @@ def check_webhooks(causes: Causes, obj: Json, old: Json | None) -> None:
         names.add(name)
         if webhook.get("sideEffects") is None:
             causes.append(required(f"{path}.sideEffects", "must specify one of None, NoneOnDryRun"))
+        else:
+            check_choice(causes, f"{path}.sideEffects", webhook["sideEffects"], ("None", "NoneOnDryRun"))
         client = webhook["clientConfig"]
         if (client.get("url") is None) == (client.get("service") is None):
             causes.append(required(f"{path}.clientConfig", "exactly one of url or service is required"))

@@ -165,7 +165,7 @@ def check_ingress(causes: Causes, obj: Json, old: Json | None) -> None:
     default = spec.get("defaultBackend")
     if not spec.get("rules") and default is None:
         detail = "either `defaultBackend` or `rules` must be specified"
-        causes.append(invalid_value("spec", spec or None, detail))
+        causes.append(invalid_value("spec", spec.get("rules") or None, detail))
     if default is not None:
         _check_backend(causes, default, "spec.defaultBackend")
     for index, rule in enumerate(spec.get("rules") or ()):

@@ -29,6 +29,7 @@ _CREATE_ON_UPDATE = frozenset(
         "limitranges",
         "services",
         "leases.coordination.k8s.io",
+        "runtimeclasses.node.k8s.io",
         "clusterroles.rbac.authorization.k8s.io",
         "clusterrolebindings.rbac.authorization.k8s.io",
         "roles.rbac.authorization.k8s.io",
@@ -41,7 +42,14 @@ _VERSION_REQUIRED = frozenset(
         "customresourcedefinitions.apiextensions.k8s.io",
         "apiservices.apiregistration.k8s.io",
         "poddisruptionbudgets.policy",
+        "csidrivers.storage.k8s.io",
+        "csistoragecapacities.storage.k8s.io",
+        "runtimeclasses.node.k8s.io",
+        "mutatingwebhookconfigurations.admissionregistration.k8s.io",
+        "validatingwebhookconfigurations.admissionregistration.k8s.io",
         "validatingadmissionpolicies.admissionregistration.k8s.io",
+        "validatingadmissionpolicybindings.admissionregistration.k8s.io",
+        "mutatingadmissionpolicies.admissionregistration.k8s.io",
     )
 )
 
@@ -136,7 +144,7 @@ class Writer:
         self.rules.prepare_create(resource, obj, now=now, user=options.user)
         causes = self.rules.validate(resource, obj, None, "")
         if causes:
-            raise apierrors.invalid(resource.kind, resource.group, metadata.get("name") or "", causes)
+            raise apierrors.invalid(resource.kind, _judging_group(resource), metadata.get("name") or "", causes)
         key = _key(resource, namespace, metadata["name"])
         if self.store.get(resource.bucket, key) is not None:
             raise apierrors.already_exists(resource.plural, resource.group, metadata["name"])
@@ -340,7 +348,7 @@ class Writer:
         objectmeta.carry_over(new, live)
         if not tracked:
             new = self.ownership.track(resource, live, new, manager=options.manager, subresource=subresource, now=now)
-        causes = objectmeta.metadata_changes(new, live)
+        causes = objectmeta.metadata_changes(new, live, resource)
         status = new.get("status")
         self.rules.prepare_update(resource, live, new, subresource, now=now)
         if subresource == "binding":
@@ -349,7 +357,7 @@ class Writer:
             new["metadata"]["generation"] = live["metadata"]["generation"]
         causes += self.rules.validate(resource, new, live, subresource)
         if causes:
-            raise apierrors.invalid(resource.kind, resource.group, name, causes)
+            raise apierrors.invalid(resource.kind, _judging_group(resource), name, causes)
         if objectmeta.same_but_times(new, live):
             return Outcome(live, rv=record.rv, warnings=warnings)
         if options.dry_run:
@@ -421,10 +429,27 @@ def _key(resource: Resource, namespace: str, name: str) -> str:
     return f"{namespace}/{name}" if resource.namespaced else "/" + name
 
 
+def _judging_group(resource: Resource) -> str:
+    """The group a refused object is said to be of: Events are always judged in the form of the core group."""
+    return "" if resource.bucket == "events" else resource.group
+
+
+_STORAGE_PLACES = {
+    "services": "services/specs",
+    "endpoints": "services/endpoints",
+    "nodes": "minions",
+    "replicationcontrollers": "controllers",
+    "ingresses.networking.k8s.io": "ingress",
+    "apiservices.apiregistration.k8s.io": "apiregistration.k8s.io/apiservices",
+    "customresourcedefinitions.apiextensions.k8s.io": "apiextensions.k8s.io/customresourcedefinitions",
+}
+
+
 def _storage_key(resource: Resource, record: Record) -> str:
     """Where the real server would keep the object; it says so in a few messages."""
     group = f"{resource.group}/" if resource.group and resource.custom is not None else ""
-    return f"/registry/{group}{resource.plural}/{record.key.lstrip('/')}"
+    place = _STORAGE_PLACES.get(resource.bucket) or f"{group}{resource.plural}"
+    return f"/registry/{place}/{record.key.lstrip('/')}"
 
 
 def _wrong_name(given: object, expected: str) -> BadRequest:

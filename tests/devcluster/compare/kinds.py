@@ -148,7 +148,7 @@ def _updates(one: str, manifest: dict[str, Any], given: dict[str, Any]) -> list[
 
 def _patches(one: str, manifest: dict[str, Any], given: dict[str, Any]) -> list[Step]:
     bad = [
-        Step("PATCH", one, patch, MERGE, label=f"merge refused {number}")
+        Step("PATCH", f"{one}?dryRun=All", patch, MERGE, label=f"merge refused {number}")
         for number, patch in enumerate(given["bad"], 1)
     ]
     return [
@@ -242,13 +242,18 @@ def _deletes(path: str, one: str, manifest: dict[str, Any], given: dict[str, Any
         Step("DELETE", one, label="delete again"),
         Step("PATCH", one, {"metadata": {"finalizers": ["a.io/b", "c.io/d"]}}, MERGE, label="merge more finalizers"),
         Step("PATCH", one, {"metadata": {"finalizers": None}}, MERGE, label="merge no finalizers"),
-        Step("DELETE", one, {"gracePeriodSeconds": 0}, label="delete for good"),
+        Step("DELETE", one, {"propagationPolicy": "Background", "gracePeriodSeconds": 0}, label="delete for good"),
         Step("GET", one, label="get deleted"),
         Step("PATCH", f"{one}?fieldManager=m", manifest, APPLY, label="apply creates"),
         Step("PATCH", f"{one}?fieldManager=m", manifest, APPLY, label="apply again"),
-        Step("DELETE", f"{path}?{LABELLED}&dryRun=All", {"gracePeriodSeconds": 0}, label="delete collection dry"),
+        Step(
+            "DELETE",
+            f"{path}?{LABELLED}&dryRun=All",
+            {"propagationPolicy": "Background"},
+            label="delete collection dry",
+        ),
         Step("GET", f"{path}?{LABELLED}", label="list after dry"),
-        Step("DELETE", f"{path}?{LABELLED}", {"gracePeriodSeconds": 0}, label="delete collection"),
+        Step("DELETE", f"{path}?{LABELLED}", {"propagationPolicy": "Background"}, label="delete collection"),
         Step("GET", f"{path}?{LABELLED}", label="list after delete"),
     ]
     if not given.get("alone") and manifest["kind"] not in ("IPAddress", "APIService"):
@@ -259,6 +264,6 @@ def _deletes(path: str, one: str, manifest: dict[str, Any], given: dict[str, Any
             Step("POST", path, drawn, label="create drawn name"),
             Step("GET", f"{path}?{LABELLED}&limit=1", save={"next": "metadata.continue"}, label="list first page"),
             Step("GET", f"{path}?{LABELLED}&limit=1&continue=<<next>>", label="list second page"),
-            Step("DELETE", f"{path}?{LABELLED}", {"gracePeriodSeconds": 0}, label="delete both"),
+            Step("DELETE", f"{path}?{LABELLED}", {"propagationPolicy": "Background"}, label="delete both"),
         ]
     return last

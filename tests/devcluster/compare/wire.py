@@ -140,9 +140,10 @@ class Server:
 
 def _is_last(event: dict[str, Any], last: str) -> bool:
     meta = event["object"].get("metadata") or {}
-    if last:
+    if event["object"].get("kind") == "Table":
         rows = event["object"].get("rows") or [{}]
-        meta = meta if meta.get("name") else (rows[0].get("object") or {}).get("metadata") or {}
+        meta = (rows[0].get("object") or {}).get("metadata") or {}
+    if last:
         return bool(meta.get("name") == last)
     return INITIAL_EVENTS_END in (meta.get("annotations") or {})
 
