@@ -10,12 +10,12 @@ server can say so.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from tiphys.apimachinery.apierrors import go_quote
-from tiphys.apimachinery.schemaformats import go_pattern, string_format
+from tiphys.apimachinery.re2 import Pattern, PatternError, compile_pattern
+from tiphys.apimachinery.schemaformats import string_format
 
 RESOURCE_FIELDS: Final = frozenset({"apiVersion", "kind", "metadata"})
 """Fields of every resource, which no schema has to declare."""
@@ -122,12 +122,12 @@ class Schema:
         self.max_properties: int | None = raw.get("maxProperties")
         self.unique_items: bool = raw.get("uniqueItems") is True
         self.pattern_text: str = raw.get("pattern") or ""
-        self.pattern: re.Pattern[str] | None = None
+        self.pattern: Pattern | None = None
         if self.pattern_text:
             try:
-                self.pattern = go_pattern(self.pattern_text)
-            except re.error:
-                pass  # Go reads what Python cannot; such a rule is not enforced
+                self.pattern = compile_pattern(self.pattern_text)
+            except PatternError:
+                pass  # of a definition that was stored before patterns were checked as Go does
         self.format: str = raw.get("format") or ""
         self.format_check: Callable[[str], bool] | None = None
         if self.types in ((), ("string",)):

@@ -1,4 +1,4 @@
-"""Formats and patterns of OpenAPI strings, as Go's validators read them.
+"""Formats of OpenAPI strings, as Go's validators read them.
 
 Source: kube-openapi pkg/validation/strfmt; apiextensions-apiserver pkg/apiserver/validation/formats.go.
 Differs: `isbn`, `isbn10`, `isbn13`, `creditcard` and `bsonobjectid` are accepted unread, because nobody's CRD has them.
@@ -150,59 +150,3 @@ FORMATS: Final[Mapping[str, Callable[[str], bool]]] = {
 def string_format(name: str) -> Callable[[str], bool] | None:
     """The check of a string format, None when the format is not enforced."""
     return FORMATS.get(name.replace("-", ""))
-
-
-_POSIX: Final = {
-    "alnum": "0-9A-Za-z",
-    "alpha": "A-Za-z",
-    "digit": "0-9",
-    "lower": "a-z",
-    "punct": "!-/:-@\\[-`{-~",
-    "space": "\\s",
-    "upper": "A-Z",
-    "word": "\\w",
-    "xdigit": "0-9A-Fa-f",
-}
-
-
-def go_pattern(pattern: str) -> re.Pattern[str]:
-    """A Go regular expression as Python's, to be used with `search`. Raises re.error when Python cannot read it.
-
-    Differs: Python matches by backtracking, so a pattern may take long where Go's takes linear time.
-    """
-    out: list[str] = []
-    at, in_class = 0, False
-    while at < len(pattern):
-        char = pattern[at]
-        if char == "\\" and at + 1 < len(pattern):
-            out.append("\\Z" if pattern[at + 1] == "z" else pattern[at : at + 2])
-            at += 2
-            continue
-        if in_class and pattern.startswith("[:", at):
-            end = pattern.find(":]", at)
-            name = pattern[at + 2 : end] if end > 0 else ""
-            if name in _POSIX:
-                out.append(_POSIX[name])
-                at = end + 2
-                continue
-        if char == "[" and not in_class:
-            in_class = True
-            out.append(char)
-            at += 1
-            # A closing bracket right at the start is meant literally.
-            if pattern.startswith("^", at):
-                out.append("^")
-                at += 1
-            if pattern.startswith("]", at):
-                out.append("\\]")
-                at += 1
-            continue
-        if char == "[":
-            char = "\\["
-        elif char == "]":
-            in_class = False
-        elif char == "$" and not in_class:
-            char = "\\Z"  # Python's own would also match before a line break at the end
-        out.append(char)
-        at += 1
-    return re.compile("".join(out), re.ASCII)

@@ -6,13 +6,12 @@ Differs: defaults are not validated against the schema, and CEL rules are not co
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from tiphys.apimachinery import apierrors
 from tiphys.apimachinery.apierrors import FieldCause
-from tiphys.apimachinery.schemaformats import go_pattern
+from tiphys.apimachinery.re2 import PatternError, compile_pattern
 
 _TYPES: Final = ("array", "boolean", "integer", "number", "object", "string")
 _INT_OR_STRING: Final = [{"type": "integer"}, {"type": "string"}]
@@ -243,9 +242,9 @@ def _values(schema: _Raw, path: str, errors: list[FieldCause]) -> None:
     pattern = schema.get("pattern")
     if pattern:
         try:
-            go_pattern(pattern)
-        except re.error as exc:
-            text = f"must be a valid regular expression, but isn't: error parsing regexp: {exc}"
+            compile_pattern(pattern)
+        except PatternError as exc:
+            text = f"must be a valid regular expression, but isn't: {exc}"
             errors.append(apierrors.invalid_value(f"{path}.pattern", pattern, text))
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from tiphys.apimachinery import apierrors
 from tiphys.apimachinery.apierrors import FieldCause, go_json, go_quote
+from tiphys.apimachinery.re2 import Pattern, PatternCostError
 from tiphys.apimachinery.schema import Schema
 from tiphys.apimachinery.structuredmerge import same
 
@@ -136,12 +137,19 @@ def _string_errors(value: str, schema: Schema, path: str) -> list[FieldCause]:
         errors.append(apierrors.too_long(shown, schema.max_length))
     elif schema.min_length is not None and len(value) < schema.min_length:
         errors.append(_invalid(path, value, f"should be at least {schema.min_length} chars long"))
-    elif schema.pattern is not None and not schema.pattern.search(value):
-        errors.append(_invalid(path, value, f"should match '{schema.pattern_text}'"))
+    elif schema.pattern is not None:
+        errors += _pattern_errors(value, schema.pattern, path)
     if schema.format_check is not None and not schema.format_check(value):
         text = f"{shown} in body must be of type {schema.format}: {go_quote(value)}"
         errors.append(apierrors.type_invalid(shown, value, text))
     return errors
+
+
+def _pattern_errors(value: str, pattern: Pattern, path: str) -> list[FieldCause]:
+    try:
+        return [] if pattern.search(value) else [_invalid(path, value, f"should match '{pattern.text}'")]
+    except PatternCostError:
+        return [_invalid(path, value[:100], f"is too long to be compared with '{pattern.text}'")]
 
 
 def _go_number(value: float) -> str:

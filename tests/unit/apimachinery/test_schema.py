@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from tiphys.apimachinery.re2 import compile_pattern
 from tiphys.apimachinery.schema import Schema, apply_defaults, drop_nulls, fill, has_cel, prune, unknown_field_errors
-from tiphys.apimachinery.schemaformats import go_pattern, string_format
+from tiphys.apimachinery.schemaformats import string_format
 from tiphys.apimachinery.schemastructural import structural_errors
 from tiphys.apimachinery.schemavalidation import validate
 
@@ -293,11 +294,11 @@ def test_unknown_formats_say_nothing() -> None:
 
 
 def test_patterns_mean_what_they_mean_in_go() -> None:
-    assert go_pattern("^a$").search("a\n") is None
-    assert go_pattern("^[$]$").search("$")
-    assert go_pattern("^[[:alpha:]]+$").search("abc")
-    assert go_pattern(r"^\d$").search("٣") is None
-    assert go_pattern("b").search("abc")
+    assert not compile_pattern("^a$").search("a\n")
+    assert compile_pattern("^[$]$").search("$")
+    assert compile_pattern("^[[:alpha:]]+$").search("abc")
+    assert not compile_pattern(r"^\d$").search("٣")
+    assert compile_pattern("b").search("abc")
 
 
 def test_rules_in_cel_are_noticed() -> None:
