@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tiphys.devcluster.app import App
+from tiphys.devcluster.compression import Compressed
 from tiphys.devcluster.core import Core
 from tiphys.devcluster.disk import Disk, StoreError
 from tiphys.devcluster.kubeconfig import build_kubeconfig
@@ -147,7 +148,7 @@ async def _run(
 ) -> None:
     app = App(running.core, address=running.url.removeprefix("https://"))
     tls = Tls(pki.cert_path, pki.key_path, client_authority=running.ca_path)
-    server = HttpServer(app, tls=tls, dated=False)
+    server = HttpServer(Compressed(app), tls=tls, dated=False)
     running.core.store.on_failure = lambda exc: stop.set()
     async with asyncio.TaskGroup() as group:
         serving = group.create_task(server.serve(sock))
