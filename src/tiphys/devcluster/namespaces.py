@@ -101,8 +101,10 @@ class Namespaces:
             return
         remaining: dict[str, int] = {}
         finalizers: dict[str, int] = {}
+        # Pods end before anything they may need: other content is touched when none is left.
+        pods_first = bool(self._store.scan("pods", namespace))
         for resource in self._registry.buckets():
-            if not resource.namespaced:
+            if not resource.namespaced or (pods_first and resource.bucket != "pods"):
                 continue
             for one in self._store.scan(resource.bucket, namespace):
                 remaining[str(resource)] = remaining.get(str(resource), 0) + 1
@@ -110,9 +112,8 @@ class Namespaces:
                     finalizers[name] = finalizers.get(name, 0) + 1
                 if not one.deleting:
                     self._queue_delete(resource.bucket, one.key)
-        if remaining:
-            self._say_remaining(record, remaining, finalizers)
-        else:
+        record = self._say_remaining(record, remaining, finalizers)
+        if not remaining:
             self._finish(record)
 
     def _queue_delete(self, bucket: str, key: str) -> None:
@@ -124,8 +125,8 @@ class Namespaces:
 
         self._background.add(("empty", bucket, key), work)
 
-    def _say_remaining(self, record: Record, remaining: dict[str, int], finalizers: dict[str, int]) -> None:
-        """Conditions of a namespace that is not empty yet.
+    def _say_remaining(self, record: Record, remaining: dict[str, int], finalizers: dict[str, int]) -> Record:
+        """Conditions of a namespace that is being emptied.
 
         Source: kubernetes pkg/controller/namespace/deletion/status_condition_utils.go.
         """
@@ -152,7 +153,12 @@ class Namespaces:
                 "ContentDeleted",
                 "All content successfully deleted, may be waiting on finalization",
             ),
-            ("NamespaceContentRemaining", True, "SomeResourcesRemain", f"Some resources are remaining: {counted}"),
+            (
+                "NamespaceContentRemaining",
+                bool(remaining),
+                "SomeResourcesRemain" if remaining else "ContentRemoved",
+                f"Some resources are remaining: {counted}" if remaining else "All content successfully removed",
+            ),
             (
                 "NamespaceFinalizersRemaining",
                 bool(kept),
@@ -172,7 +178,7 @@ class Namespaces:
             changed = old.get("status") != one["status"] or not old
             one["lastTransitionTime"] = now if changed else old["lastTransitionTime"]
             conditions.append(one)
-        self._writer.change_status(resource, record, {**status, "conditions": conditions}, manager=MANAGER)
+        return self._writer.change_status(resource, record, {**status, "conditions": conditions}, manager=MANAGER)
 
     def _finish(self, record: Record) -> None:
         resource = self._registry.stored("namespaces")
@@ -193,7 +199,7 @@ def finalize(store: Store, writer: Writer, record: Record, finalizers: list[str]
     assert resource is not None
     gone = deletion.finish_if_due(store, resource, record, new)
     if gone is not None:
-        return gone.obj
+        return new
     if new["spec"] == (live.get("spec") or {}):
         return live
     return store.put(resource.bucket, record.key, new).obj

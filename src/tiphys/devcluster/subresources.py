@@ -24,6 +24,8 @@ SIMULATED_LOG = (
     " Use a real cluster to see logs.\n"
 )
 
+EVICTION_MANAGER = "kube-apiserver"
+
 _REFUSED = {
     "exec": "the embedded cluster runs no containers, so nothing can be executed in one; use a real cluster for that",
     "attach": "the embedded cluster runs no containers, so there is nothing to attach to; use a real cluster for that",
@@ -159,6 +161,8 @@ def evict(writer: Writer, resource: Resource, record: Record, eviction: Object, 
     phase = (record.obj.get("status") or {}).get("phase")
     guarded = not record.deleting and phase not in ("Pending", "Succeeded", "Failed")
     budgets = writer.store.scan("poddisruptionbudgets.policy", record.namespace) if guarded else []
+    now = format_time(writer.clock.now())
+    granting: Record | None = None
     for budget in budgets:
         spec, status = budget.obj.get("spec") or {}, budget.obj.get("status") or {}
         try:
@@ -173,6 +177,8 @@ def evict(writer: Writer, resource: Resource, record: Record, eviction: Object, 
             )
             causes = [{"reason": "DisruptionBudget", "message": detail}]
             raise TooManyRequests(message, details={"causes": causes})
+        if selected:
+            granting = budget
     options = eviction.get("deleteOptions") or {}
     chosen = DeleteOptions(
         grace_period_s=options.get("gracePeriodSeconds"),
@@ -180,6 +186,28 @@ def evict(writer: Writer, resource: Resource, record: Record, eviction: Object, 
         uid=(options.get("preconditions") or {}).get("uid") or "",
         dry_run=dry_run or bool(options.get("dryRun")),
     )
+    if chosen.dry_run:
+        return deletion.delete(writer.store, resource, record, chosen, writer.clock)
+    if granting is not None:
+        # Counted at once: the next eviction may be asked for before any controller has looked.
+        status = granting.obj["status"]
+        spent = {"disruptionsAllowed": status["disruptionsAllowed"] - 1}
+        noted = {"disruptedPods": {**(status.get("disruptedPods") or {}), record.name: now}}
+        kind = writer.registry.stored("poddisruptionbudgets.policy")
+        assert kind is not None
+        writer.change_status(kind, granting, {**status, **spent, **noted}, manager=EVICTION_MANAGER)
+    status = record.obj.get("status") or {}
+    told = {
+        "type": "DisruptionTarget",
+        "status": "True",
+        "lastProbeTime": None,
+        "lastTransitionTime": now,
+        "reason": "EvictionByEvictionAPI",
+        "message": "Eviction API: evicting",
+    }
+    conditions = [one for one in status.get("conditions") or () if one.get("type") != told["type"]]
+    changed = {**status, "conditions": [*conditions, told]}
+    record = writer.change_status(resource, record, changed, manager=EVICTION_MANAGER)
     return deletion.delete(writer.store, resource, record, chosen, writer.clock)
 
 

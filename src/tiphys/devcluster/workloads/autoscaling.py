@@ -14,6 +14,8 @@ from tiphys.devcluster.workloads.world import AUTOSCALERS, DEPLOYMENTS, REPLICAS
 from tiphys.runtime.workqueue import Done, Result
 
 _TARGETS: Final = {"Deployment": DEPLOYMENTS, "StatefulSet": STATEFULSETS, "ReplicaSet": REPLICASETS}
+_PLURALS: Final = {DEPLOYMENTS: "deployments.apps", STATEFULSETS: "statefulsets.apps", REPLICASETS: "replicasets.apps"}
+_GOT: Final = "the HPA controller was able to get the target's current scale"
 
 
 class Autoscalers(Controller):
@@ -42,38 +44,45 @@ class Autoscalers(Controller):
         resource = _TARGETS.get(str(reference.get("kind")), "")
         target = self.world.informer(resource).get((key[0], str(reference.get("name")))) if resource else None
         if target is None:
-            why = (
-                f'the HPA controller was unable to get the target\'s current scale: "{reference.get("name")}" not found'
-            )
+            missing = f'{_PLURALS.get(resource, str(reference.get("kind")))} "{reference.get("name")}" not found'
+            why = f"the HPA controller was unable to get the target's current scale: {missing}"
             await self._report(scaler, {}, [("AbleToScale", "False", "FailedGetScale", why)])
+            self.world.tell(AUTOSCALERS, scaler, "Warning", "FailedGetScale", missing)
             return Done()
         current = number(spec_of(target), "replicas", 1)
         low, high = number(spec, "minReplicas", 1), number(spec, "maxReplicas", 1)
         wanted = min(max(current, low), high) if current else 0
-        limited = ("ScalingLimited", "False", "DesiredWithinRange", "the desired count is within the acceptable range")
-        if wanted > current:
-            why = "the desired replica count is less than the minimum replica count"
-            limited = ("ScalingLimited", "True", "TooFewReplicas", why)
-        elif wanted < current:
-            why = "the desired replica count is more than the maximum replica count"
-            limited = ("ScalingLimited", "True", "TooManyReplicas", why)
-        if not current:
-            disabled = "scaling is disabled since the replica count of the target is zero"
-            rows = [_ABLE, ("ScalingActive", "False", "ScalingDisabled", disabled)]
-        else:
-            valid = "the HPA was able to successfully calculate a replica count from simulated metrics"
-            rows = [_ABLE, ("ScalingActive", "True", "ValidMetricFound", valid), limited]
         counts = {"currentReplicas": number(status_of(target), "replicas"), "desiredReplicas": wanted}
-        await self._report(scaler, counts, rows)
         if wanted != current and not meta.is_deleting(target):
             await self.world.patch(resource, target, {"spec": {"replicas": wanted}})
-            message = f"New size: {wanted}; reason: {limited[3]}"
+            way = "below Spec.MinReplicas" if wanted > current else "above Spec.MaxReplicas"
+            message = f"New size: {wanted}; reason: Current number of replicas {way}"
             self.world.tell(AUTOSCALERS, scaler, "Normal", "SuccessfulRescale", message)
+            done = f"the HPA controller was able to update the target scale to {wanted}"
+            # Outside the bounds metrics are not looked at, so only this one condition changes.
+            await self._report(scaler, counts, [("AbleToScale", "True", "SucceededRescale", done)], keep=True)
+            return Done()
+        if not current:
+            disabled = "scaling is disabled since the replica count of the target is zero"
+            got = ("AbleToScale", "True", "SucceededGetScale", _GOT)
+            rows = [got, ("ScalingActive", "False", "ScalingDisabled", disabled)]
+        else:
+            valid = "the HPA was able to successfully calculate a replica count from simulated metrics"
+            within = "the desired count is within the acceptable range"
+            rows = [
+                ("AbleToScale", "True", "ReadyForNewScale", "recommended size matches current size"),
+                ("ScalingActive", "True", "ValidMetricFound", valid),
+                ("ScalingLimited", "False", "DesiredWithinRange", within),
+            ]
+        await self._report(scaler, counts, rows)
         return Done()
 
-    async def _report(self, scaler: Obj, counts: Json, rows: list[tuple[str, str, str, str]]) -> None:
-        held = status_of(scaler).get("conditions")
-        conditions = []
+    async def _report(
+        self, scaler: Obj, counts: Json, rows: list[tuple[str, str, str, str]], *, keep: bool = False
+    ) -> None:
+        """Write the status; `keep` leaves conditions of other types as they are."""
+        held = status_of(scaler).get("conditions") or ()
+        conditions = [dict(one) for one in held if keep and one.get("type") not in {row[0] for row in rows}]
         for kind, value, reason, message in rows:
             before = condition(held, kind)
             since = self.world.now()
@@ -89,9 +98,6 @@ class Autoscalers(Controller):
         if counts and metrics:
             status["currentMetrics"] = metrics
         await self.world.set_status(AUTOSCALERS, scaler, status)
-
-
-_ABLE: Final = ("AbleToScale", "True", "ReadyForNewScale", "recommended size matches current size")
 
 
 def _metric(metric: Obj) -> Json:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from tiphys.apimachinery import cron, meta
 from tiphys.apimachinery.apierrors import AlreadyExists
@@ -27,6 +27,13 @@ from tiphys.runtime.clock import format_time
 from tiphys.runtime.workqueue import After, Done, Result
 
 SCHEDULED: Final = "batch.kubernetes.io/cronjob-scheduled-timestamp"
+
+
+class _Started(NamedTuple):
+    """A time that has come and its Job, None when that is not known yet."""
+
+    at: datetime
+    job: Obj | None
 
 
 class CronJobs(Controller):
@@ -50,7 +57,7 @@ class CronJobs(Controller):
             self.world.tell(CRONJOBS, found, "Warning", "UnparseableSchedule", message)
             return Done()
         now = self.world.clock.now()
-        started: datetime | None = None
+        started: _Started | None = None
         if not spec_of(found).get("suspend"):
             started = await self._start_due(found, schedule, now)
         await self._report(found, started)
@@ -59,8 +66,8 @@ class CronJobs(Controller):
             return Done()
         return After((following - now).total_seconds() + 0.01)
 
-    async def _start_due(self, found: Obj, schedule: cron.Schedule, now: datetime) -> datetime | None:
-        """Start the Job of the latest time that has passed; that time, None when there is nothing to start."""
+    async def _start_due(self, found: Obj, schedule: cron.Schedule, now: datetime) -> _Started | None:
+        """Start the Job of the latest time that has passed; None when there is nothing to start."""
         spec, status = spec_of(found), status_of(found)
         since = status.get("lastScheduleTime")
         earliest = meta.parse_time(str(since)) if since else meta.creation_timestamp(found) or now
@@ -79,10 +86,9 @@ class CronJobs(Controller):
         if policy == "Replace":
             for job in active:
                 await self._delete(found, job)
-        await self._start(found, due)
-        return due
+        return _Started(due, await self._start(found, due))
 
-    async def _start(self, found: Obj, due: datetime) -> None:
+    async def _start(self, found: Obj, due: datetime) -> Obj | None:
         template = spec_of(found).get("jobTemplate") or {}
         annotations = {**meta.annotations(template), SCHEDULED: format_time(due)}
         body: Json = {
@@ -97,16 +103,22 @@ class CronJobs(Controller):
         }
         try:
             job = await self.world.create(JOBS, meta.namespace(found), body)
-        except AlreadyExists:
-            return  # made before the time was written down
+        except AlreadyExists:  # made before the time was written down
+            return self._jobs.get((meta.namespace(found), str(body["metadata"]["name"])))
         self.world.tell(CRONJOBS, found, "Normal", "SuccessfulCreate", f"Created job {meta.name(job)}")
+        return job
 
-    async def _report(self, found: Obj, started: datetime | None) -> None:
+    async def _report(self, found: Obj, started: _Started | None) -> None:
         jobs = self._jobs.owned_by(found)
         held = status_of(found)
         known = {row.get("uid") for row in held.get("active") or ()}
+        if started is not None and started.job is not None:
+            known.add(meta.uid(started.job))
         for job in jobs:
-            if is_finished(job) and meta.uid(job) in known:
+            if not is_finished(job) and meta.uid(job) not in known:
+                message = f"Saw a job that the controller did not create or forgot: {meta.name(job)}"
+                self.world.tell(CRONJOBS, found, "Warning", "UnexpectedJob", message)
+            elif is_finished(job) and meta.uid(job) in known:
                 how = "Complete" if is_true(job, "Complete") else "Failed"
                 message = f"Saw completed job: {meta.name(job)}, condition: {how}"
                 self.world.tell(CRONJOBS, found, "Normal", "SawCompletedJob", message)
@@ -120,14 +132,14 @@ class CronJobs(Controller):
                 "resourceVersion": meta.resource_version(job),
             }
             for job in sorted(jobs, key=meta.name)
-            if not is_finished(job)
+            if not is_finished(job) and meta.uid(job) in known
         ]
         before = {row.get("uid"): row for row in held.get("active") or ()}
         status: Json = {**held, "active": [before.get(row["uid"], row) for row in active]}
         if not active:
             status.pop("active")
         if started is not None:
-            status["lastScheduleTime"] = format_time(started)
+            status["lastScheduleTime"] = format_time(started.at)
         ends = [str(status_of(job).get("completionTime")) for job in jobs if is_true(job, "Complete")]
         if ends:
             status["lastSuccessfulTime"] = max([*ends, str(held.get("lastSuccessfulTime") or "")])

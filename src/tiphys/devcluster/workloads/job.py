@@ -98,8 +98,10 @@ class Jobs(Controller):
         if (failure is not None or success) and not any(podlib.is_active(p) or podlib.is_terminating(p) for p in pods):
             await self._finish(job, conditions, failure)
             return Done()
+        # A deadline that has passed has been acted on: what comes next is told by Pods, and asking again at once would
+        # keep them from ever being looked at.
         deadline = _deadline_in_s(job, now)
-        waits = [wait for wait in (wake, deadline) if wait is not None]
+        waits = [wait for wait in (wake, deadline) if wait is not None and wait > 0]
         return After(min(waits)) if waits else Done()
 
     # ---- status ----
@@ -397,7 +399,7 @@ def _pod(job: Obj, index: int | None) -> Json:
         metadata["annotations"] = {**metadata.get("annotations", {}), INDEX: str(index)}
         metadata["labels"] = {**metadata.get("labels", {}), INDEX: str(index)}
         hostname = body["spec"].get("hostname") or f"{meta.name(job)}-{index}"
-        env = {"name": "JOB_COMPLETION_INDEX", "value": str(index)}
+        env = {"name": "JOB_COMPLETION_INDEX", "valueFrom": {"fieldRef": {"fieldPath": f"metadata.labels['{INDEX}']"}}}
         containers = [{**one, "env": [*(one.get("env") or ()), env]} for one in body["spec"].get("containers") or ()]
         body["spec"] = {**body["spec"], "hostname": hostname, "containers": containers}
     return body

@@ -196,9 +196,9 @@ class Scheduler(Controller):
                 continue
             claim = self._claims.get((meta.namespace(pod), name))
             if claim is None:
-                return f'persistentvolumeclaim "{name}" not found'
+                return f'0/1 nodes are available: persistentvolumeclaim "{name}" not found. not found'
             if status_of(claim).get("phase") != "Bound":
-                return "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."
+                return "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found"
         return ""
 
     async def _refuse(self, pod: Obj, obstacle: str) -> None:
@@ -211,6 +211,7 @@ class Scheduler(Controller):
             "message": obstacle,
             "lastProbeTime": None,
             "lastTransitionTime": (before or {}).get("lastTransitionTime") or self.world.now(),
+            "observedGeneration": meta.generation(pod),
         }
         if before is not None and same(before, refused):
             return

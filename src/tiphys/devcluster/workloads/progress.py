@@ -121,8 +121,9 @@ class Conditions:
         self.rows.append(fresh)
 
     def created(self, name: str) -> None:
-        """A ReplicaSet was made for a new template."""
-        if deadline_of(self._found) is not None:
+        """A ReplicaSet was made for a new template. Right after a pause that it is resumed is said instead."""
+        held = condition(self.rows, "Progressing")
+        if deadline_of(self._found) is not None and (held or {}).get("reason") != "DeploymentResumed":
             self._set("Progressing", "True", "NewReplicaSetCreated", f'Created new replica set "{name}"')
 
     def found(self, name: str) -> None:

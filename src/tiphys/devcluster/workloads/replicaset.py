@@ -58,13 +58,13 @@ class ReplicaSets(Controller):
                     reason = "FailedDelete"
                     await self._shrink(found, active, min(len(active) - wanted, BURST))
             except ApiError as error:
+                if _is_terminating(error):
+                    return Done()  # the namespace ends, and that is no failure
                 failure = error
         wake = await self._report(found, self._pods.owned_by(found), failure, reason)
         if failure is not None:
-            if not _is_terminating(failure):
-                self.world.log.debug("a ReplicaSet cannot change its Pods", key="/".join(key), error=failure.message)
-                return Retry()
-            return Done()
+            self.world.log.debug("a ReplicaSet cannot change its Pods", key="/".join(key), error=failure.message)
+            return Retry()
         return After(wake) if wake else Done()
 
     async def _grow(self, found: Obj, count: int) -> None:

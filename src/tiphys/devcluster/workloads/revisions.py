@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Final
 
 from tiphys.apimachinery import meta
 from tiphys.apimachinery.apierrors import AlreadyExists
 from tiphys.devcluster.workloads.fields import Json, Obj, controller_reference, number, same, spec_of
 from tiphys.devcluster.workloads.pods import template_hash
-from tiphys.devcluster.workloads.world import KINDS, REVISIONS, World
+from tiphys.devcluster.workloads.world import DAEMONSETS, KINDS, REVISIONS, STATEFULSETS, World
 
 HASH_LABEL = "controller-revision-hash"
+_OWN_HASH_LABELS: Final = {STATEFULSETS: "controller.kubernetes.io/hash", DAEMONSETS: HASH_LABEL}
 
 
 def ordered(revisions: Sequence[Obj]) -> list[Obj]:
@@ -40,7 +42,8 @@ async def newest(world: World, resource: str, owner: Obj, held: Sequence[Obj]) -
         "metadata": {
             "name": f"{meta.name(owner)}-{digest}",
             "namespace": meta.namespace(owner),
-            "labels": {**(template.get("metadata") or {}).get("labels", {}), HASH_LABEL: digest},
+            "labels": {**(template.get("metadata") or {}).get("labels", {}), _OWN_HASH_LABELS[resource]: digest},
+            **({"annotations": dict(notes)} if (notes := meta.annotations(owner)) else {}),
             "ownerReferences": [controller_reference(owner, resource.rpartition("/")[0], KINDS[resource])],
         },
         "data": {"spec": {"template": {**template, "$patch": "replace"}}},

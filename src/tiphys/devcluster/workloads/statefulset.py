@@ -113,6 +113,7 @@ class StatefulSets(Controller):
                 continue
             if not plan.parallel and (meta.is_deleting(pod) or not self._is_available(plan, pod)):
                 return
+        await self._bequeath(plan)
         surplus = sorted((ordinal for ordinal in plan.pods if ordinal not in plan.ordinals()), reverse=True)
         for ordinal in surplus:
             pod = plan.pods[ordinal]
@@ -142,7 +143,10 @@ class StatefulSets(Controller):
         name = f"{meta.name(found)}-{ordinal}"
         claims = await self._claim(plan, ordinal, name)
         body = podlib.from_template(
-            revisions.template_of(revision), controller_reference(found, "apps/v1", "StatefulSet"), name=name
+            revisions.template_of(revision),
+            controller_reference(found, "apps/v1", "StatefulSet"),
+            generate_name=f"{meta.name(found)}-",
+            name=name,
         )
         metadata, spec = body["metadata"], {**body["spec"]}
         metadata["labels"] = {
@@ -180,6 +184,8 @@ class StatefulSets(Controller):
             metadata: Json = {"name": name, "namespace": meta.namespace(found), "labels": labels}
             if meta.annotations(template):
                 metadata["annotations"] = dict(meta.annotations(template))
+            if (heir := self._heir(plan, ordinal, None)) is not None:
+                metadata["ownerReferences"] = [heir]
             try:
                 await self.world.create(
                     CLAIMS, meta.namespace(found), {"metadata": metadata, "spec": template.get("spec") or {}}
@@ -189,6 +195,31 @@ class StatefulSets(Controller):
             message = f"Create Claim {name} Pod {pod} in StatefulSet {meta.name(found)} success"
             self.world.tell(STATEFULSETS, found, "Normal", "SuccessfulCreate", message)
         return made
+
+    def _heir(self, plan: _Plan, ordinal: int, pod: Obj | None) -> Json | None:
+        """Who takes the claims of an ordinal along at its end, by `persistentVolumeClaimRetentionPolicy`."""
+        policy = spec_of(plan.found).get("persistentVolumeClaimRetentionPolicy") or {}
+        if policy.get("whenScaled") == "Delete" and pod is not None and ordinal not in plan.ordinals():
+            return controller_reference(pod, "v1", "Pod")
+        if policy.get("whenDeleted") == "Delete":
+            return controller_reference(plan.found, "apps/v1", "StatefulSet")
+        return None
+
+    async def _bequeath(self, plan: _Plan) -> None:
+        """Bring the owners of all claims in use in line with the retention policy, before any Pod is given up."""
+        found = plan.found
+        for ordinal, pod in plan.pods.items():
+            heir = self._heir(plan, ordinal, pod)
+            for template in spec_of(found).get("volumeClaimTemplates") or ():
+                key = (meta.namespace(found), f"{meta.name(template)}-{meta.name(found)}-{ordinal}")
+                claim = self._claims.get(key)
+                if claim is None or meta.is_deleting(claim):
+                    continue
+                held = meta.owner_references(claim)
+                others = [one for one in held if one.get("uid") not in (meta.uid(found), meta.uid(pod))]
+                wanted = [*others, heir] if heir is not None else others
+                if [one.get("uid") for one in held] != [one.get("uid") for one in wanted]:
+                    await self.world.patch(CLAIMS, claim, {"metadata": {"ownerReferences": wanted}})
 
     async def _delete(self, plan: _Plan, pod: Obj) -> None:
         await self.world.delete(PODS, pod)

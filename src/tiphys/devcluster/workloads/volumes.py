@@ -20,6 +20,10 @@ DEFAULT_CLASS: Final = "storageclass.kubernetes.io/is-default-class"
 CLAIM_FINALIZER: Final = "kubernetes.io/pvc-protection"
 VOLUME_FINALIZER: Final = "kubernetes.io/pv-protection"
 MANAGER: Final = "persistentvolume-controller"
+_PROVISIONER_NOTES: Final = (
+    "volume.kubernetes.io/storage-provisioner",
+    "volume.beta.kubernetes.io/storage-provisioner",
+)
 
 
 class Volumes(Controller):
@@ -100,12 +104,38 @@ class Volumes(Controller):
             return
         volume = self._volume_for(claim)
         if volume is None:
-            if self._provisions(claim):
-                volume = await self._provision(claim)
-            else:
+            if not self._provisions(claim):
+                self._tell_why_not(claim)
                 return
+            if self._bind:
+                claim = await self._announce(claim)
+            volume = await self._provision(claim)
         if self._bind and volume is not None:
             await self._bind_claim(claim, volume)
+
+    def _tell_why_not(self, claim: Obj) -> None:
+        name = spec_of(claim).get("storageClassName")
+        if not self._bind:
+            return  # the real controller tells
+        if name and self._classes.get(("", str(name))) is None:
+            message = f'storageclass.storage.k8s.io "{name}" not found'
+            self.world.tell(CLAIMS, claim, "Warning", "ProvisioningFailed", message)
+        elif not name:
+            message = "no persistent volumes available for this claim and no storage class is set"
+            self.world.tell(CLAIMS, claim, "Normal", "FailedBinding", message)
+
+    async def _announce(self, claim: Obj) -> Obj:
+        """Note on a claim who is to make its volume, as the binding controller does for a provisioner outside of it."""
+        if _PROVISIONER_NOTES[0] in meta.annotations(claim):
+            return claim
+        message = (
+            f"Waiting for a volume to be created either by the external provisioner '{PROVISIONER}' or manually by the"
+            " system administrator. If volume creation is delayed, please verify that the provisioner is running and"
+            " correctly registered."
+        )
+        self.world.tell(CLAIMS, claim, "Normal", "ExternalProvisioning", message)
+        noted = dict.fromkeys(_PROVISIONER_NOTES, PROVISIONER)
+        return await self.world.patch(CLAIMS, claim, {"metadata": {"annotations": noted}}, manager=MANAGER)
 
     def _provisions(self, claim: Obj) -> bool:
         name = spec_of(claim).get("storageClassName")
@@ -196,11 +226,12 @@ class Volumes(Controller):
                 status = {**status_of(volume), "phase": "Available"}
                 await self.world.set_status(VOLUMES, volume, status, manager=MANAGER)
             return
+        if self._bind and status_of(volume).get("phase") != "Released":
+            status = {**status_of(volume), "phase": "Released"}
+            volume = await self.world.set_status(VOLUMES, volume, status, manager=MANAGER)
         ours = meta.annotations(volume).get("pv.kubernetes.io/provisioned-by") == PROVISIONER
         if ours and spec_of(volume).get("persistentVolumeReclaimPolicy") == "Delete":
             await self.world.delete(VOLUMES, volume)
-        elif self._bind:
-            await self.world.set_status(VOLUMES, volume, {**status_of(volume), "phase": "Released"}, manager=MANAGER)
 
     async def _take_off(self, resource: str, obj: Obj, finalizer: str) -> None:
         rest = [name for name in meta.finalizers(obj) if name != finalizer]

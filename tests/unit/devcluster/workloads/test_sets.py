@@ -178,7 +178,7 @@ async def test_a_claim_of_an_unknown_class_waits_and_so_does_its_pod() -> None:
         made = template(volumes=volumes)
         await world.create(PODS, "p", made["spec"], **made["metadata"])
         (scheduled,) = world.status(PODS, "p")["conditions"]
-        assert scheduled["message"].endswith("pod has unbound immediate PersistentVolumeClaims.")
+        assert scheduled["message"].endswith("pod has unbound immediate PersistentVolumeClaims. not found")
 
 
 async def test_an_autoscaler_keeps_replicas_within_its_bounds() -> None:

@@ -1,0 +1,1 @@
+"""What happens to objects over time, recorded on any cluster and compared with what a real control plane did."""
