@@ -1,7 +1,7 @@
 """Large answers compressed for clients that read gzip, as the API server does from 128 KiB on.
 
-Source: apiserver pkg/endpoints/handlers/responsewriters/writers.go: level 1, `Vary: Accept-Encoding`; watches, errors and OpenAPI v3
-documents never.
+Source: apiserver pkg/endpoints/handlers/responsewriters/writers.go: level 1, `Vary: Accept-Encoding`; watches, errors and
+OpenAPI v3 documents never.
 """
 
 from __future__ import annotations

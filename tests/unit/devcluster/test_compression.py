@@ -26,8 +26,11 @@ async def answer(size: int, accept: bytes | None, *, status: int = 200, path: st
     async def send(message: Any) -> None:
         sent.append(message)
 
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
     headers = [] if accept is None else [(b"accept-encoding", accept)]
-    await Compressed(app)({"type": "http", "path": path, "headers": headers}, send, send)
+    await Compressed(app)({"type": "http", "path": path, "headers": headers}, receive, send)
     return dict(sent[0]["headers"]), b"".join(one["body"] for one in sent[1:])
 
 
