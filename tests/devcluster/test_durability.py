@@ -73,7 +73,11 @@ def test_every_answered_write_survives_a_kill_at_a_random_moment(tmp_path: Path)
             ]
             for worker in workers:
                 worker.start()
-            time.sleep(rng.uniform(0.2, 0.8))
+            deadline = time.monotonic() + 30
+            while not any(answered.values()):
+                assert time.monotonic() < deadline, "no write was answered"
+                time.sleep(0.01)
+            time.sleep(rng.uniform(0.0, 0.8))
             running.process.kill()
             running.process.wait()
             for worker in workers:

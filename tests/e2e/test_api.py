@@ -404,7 +404,13 @@ def test_rollback_and_the_manifests_of_a_revision_that_git_has_lost(
     GitRepository._git(repo.tree, "init", "-q", "-b", "main")
     GitRepository._git(repo.tree, "remote", "add", "origin", str(repo.bare))
     repo.commit({}, "a new beginning")
-    shutil.rmtree(environment.root / "engine" / "mirrors")
+    mirrors = environment.root / "engine" / "mirrors"
+
+    def removed() -> bool | Pending:
+        shutil.rmtree(mirrors, ignore_errors=True)  # a fetch may be writing there
+        return not mirrors.exists() or Pending(list(mirrors.rglob("*"))[:5])
+
+    environment.until(removed, what="the mirrors are gone")
     found = api.get(f"{path}/manifests", revision=second)
     assert sorted(json.loads(m)["kind"] for m in found["manifests"]) == kinds
     assert found["revision"] == second

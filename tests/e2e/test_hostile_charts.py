@@ -43,8 +43,8 @@ HOSTILE: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     "hang": (chart(HANG), ("limit of time", "limit of processor time")),
     "keys": (chart(KEYS), ("limit of time", "limit of processor time")),
     "recursion": (chart(RECURSE), ("rendering template has a nested reference", "stack", "limit of", "recursi")),
-    "memory": (chart(MEMORY), ("limit of memory",)),
-    "output": (chart(OUTPUT), ("limit of rendered output", "limit of memory")),
+    "memory": (chart(MEMORY), ("limit of memory", "limit of time")),  # a busy machine meets the other one first
+    "output": (chart(OUTPUT), ("limit of rendered output", "limit of memory", "limit of time")),
     "values-bomb": (chart("a: 1", **{"values.yaml": BOMB}), ("alias", "excessive", "limit")),
     "files-get": (chart(template('{{ .Files.Get "../../../../etc/passwd" }}')), ()),
     "schema-file": (

@@ -262,8 +262,8 @@ def test_nothing_is_touched_when_one_manifest_cannot_be_applied(
     """Not even a PreSync hook runs; Validate=false lets the object through without the field."""
     broken = config_map("broken", a="1") + "dat: {}\n"
     repo.commit(files(config=config_map("settings", a="1"), broken=broken, hook=job("before", hook="PreSync")))
-    environment.apply(application("dry", repo.url, namespace=namespace).replace("limit: 3", "limit: 0"))
-    app = until_ended(environment, "dry", "Failed")
+    environment.apply(application("looked-at-first", repo.url, namespace=namespace).replace("limit: 3", "limit: 0"))
+    app = until_ended(environment, "looked-at-first", "Failed")
     assert app["status"]["operationState"]["message"] == "one or more objects failed to apply (dry run)"
     (row,) = app["status"]["operationState"]["syncResult"]["resources"]
     assert (row["name"], row["status"]) == ("broken", "SyncFailed")
@@ -273,7 +273,7 @@ def test_nothing_is_touched_when_one_manifest_cannot_be_applied(
 
     repo.commit(files(broken=annotated(broken, sync_options="Validate=false"), hook=None))
     until_data(environment, namespace, "broken", {"a": "1"})
-    environment.until_app("dry")
+    environment.until_app("looked-at-first")
 
 
 def test_a_kind_may_be_defined_by_a_hook_of_the_same_sync(
