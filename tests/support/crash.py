@@ -341,8 +341,9 @@ class Scenario:
                 )
                 if words != ("Synced", "Healthy", "Succeeded", True):
                     seen.append((name, words, state.get("message"), status.get("conditions")))
-            if self.world.environment.engine.poll() is not None:
-                return Pending(self.world.environment.engine.output()[-2000:])
+            ended = self.world.environment.engine.poll()
+            if ended is not None:
+                return Pending(f"the engine ended with {ended}: {self.world.environment.engine.output()[-4000:]}")
             return not seen or Pending(seen)
 
         eventually(look, within_s=CONVERGED_WITHIN_S, what=f"version {self.version} everywhere")
