@@ -270,15 +270,22 @@ def test_describe_and_explain(cluster: Embedded, ns: str) -> None:
     assert "progressDeadlineSeconds" in cluster.kubectl("explain", "deployment.spec")
 
 
-def test_auth_says_that_everything_is_allowed_and_why(cluster: Embedded) -> None:
-    asked = {"resourceAttributes": {"verb": "get", "resource": "pods"}}
-    review = json.dumps({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": asked})
-
-    answer = json.loads(cluster.kubectl("create", "-f", "-", "-o", "json", stdin=review))
-
+def test_auth_says_who_may_do_what(cluster: Embedded, ns: str) -> None:
+    bob = ("--as", f"bob-{ns}", "-n", ns)
     assert cluster.kubectl("auth", "can-i", "create", "pods") == "yes\n"
     assert "system:masters" in cluster.kubectl("auth", "whoami")
-    assert answer["status"] == {"allowed": True, "reason": "embedded cluster: every request is allowed"}
+    assert cluster.kubectl("auth", "can-i", "list", "pods", *bob, check=False) == "no\n"
+    refused = f'User "bob-{ns}" cannot list resource "pods" in API group "" in the namespace "{ns}"'
+    assert f"pods is forbidden: {refused}" in cluster.kubectl("get", "pods", *bob, check=False)
+
+    cluster.kubectl("-n", ns, "create", "rolebinding", "bob", "--clusterrole=view", f"--user=bob-{ns}")
+
+    assert cluster.kubectl("auth", "can-i", "list", "pods", *bob) == "yes\n"
+    assert cluster.kubectl("auth", "can-i", "get", "secrets", *bob, check=False) == "no\n"
+    assert cluster.kubectl("get", "pods", *bob) == f"No resources found in {ns} namespace.\n"
+    assert "deployments.apps" in cluster.kubectl("auth", "can-i", "--list", *bob)
+    granted = cluster.kubectl("create", "rolebinding", "more", "--clusterrole=edit", "--user=eve", *bob, check=False)
+    assert "rolebindings.rbac.authorization.k8s.io is forbidden" in granted
 
 
 def test_a_service_account_token_is_a_login(cluster: Embedded, ns: str) -> None:
