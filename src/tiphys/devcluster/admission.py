@@ -109,12 +109,14 @@ def prepare_update(
     else:
         changed = any(old.get(field) != new.get(field) for field in COUNTED.get(kind, ()))
         changed = changed or (kind == DEPLOYMENT and _annotations(old) != _annotations(new))
+        changed = changed or (kind == _DRIVER and old.get("spec") != new.get("spec"))
         changed = changed or (kind == _SLICE and old["metadata"].get("labels") != new["metadata"].get("labels"))
     if changed:
         _count(new)
 
 
 DEPLOYMENT: Final = GroupKind("apps", "Deployment")
+_DRIVER: Final = GroupKind("storage.k8s.io", "CSIDriver")  # counts changes, but not its creation
 _SLICE: Final = GroupKind("discovery.k8s.io", "EndpointSlice")
 _WEBHOOKS: Final = ("webhooks",)
 _SPEC: Final = ("spec",)
@@ -138,6 +140,8 @@ COUNTED: Final[dict[GroupKind, tuple[str, ...]]] = {
     GroupKind(_NETWORKING, "NetworkPolicy"): _SPEC,
     GroupKind("scheduling.k8s.io", "PriorityClass"): (),
     GroupKind("resource.k8s.io", "DeviceClass"): _SPEC,
+    GroupKind("resource.k8s.io", "ResourceSlice"): _SPEC,
+    GroupKind(_ADMISSION_GROUP, "MutatingAdmissionPolicy"): _SPEC,
     GroupKind("discovery.k8s.io", "EndpointSlice"): ("endpoints", "ports", "addressType"),
     GroupKind("apiextensions.k8s.io", "CustomResourceDefinition"): _SPEC,
     GroupKind(_ADMISSION_GROUP, "ValidatingWebhookConfiguration"): _WEBHOOKS,
@@ -164,6 +168,7 @@ _RESETS_METADATA: Final = frozenset(
         GroupKind(_FLOW, "FlowSchema"),
         GroupKind(_FLOW, "PriorityLevelConfiguration"),
         GroupKind("resource.k8s.io", "ResourceClaim"),
+        GroupKind("storage.k8s.io", "VolumeAttachment"),
     }
 )
 

@@ -134,6 +134,9 @@ def _event_object(view: View, event: WatchEvent, first: bool) -> bytes:
     return write_object(view, obj)
 
 
+_COUNTED_FROM_ZERO = ("deployments.apps", "replicasets.apps", "statefulsets.apps")
+
+
 def _bookmark(view: View, event: WatchEvent, first: bool) -> Object:
     metadata: Object = {"resourceVersion": str(event.rv)}
     if event.initial_end:
@@ -142,7 +145,10 @@ def _bookmark(view: View, event: WatchEvent, first: bool) -> Object:
     shown: Object = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
     if resource.custom is None:
         gvk = GroupVersionKind(resource.group, resource.version, resource.kind)
-        shown = {**goshapes.decode({}, gvk).obj, **shown}  # what is written of every object of the kind, set or not
+        blank = goshapes.decode({}, gvk).obj
+        if resource.bucket in _COUNTED_FROM_ZERO:
+            blank["spec"]["replicas"] = 0
+        shown = {**blank, **shown}  # what is written of every object of the kind, set or not
     if view.form is Form.TABLE:
         row = {"cells": [""] * len(tables.columns_of(resource)), "object": tables.partial_object(shown)}
         table = tables.build_table(

@@ -36,6 +36,7 @@ MAX_WATCH_S = 3600.0  # a watch without timeoutSeconds ends some time, as on the
 _JSON: Header = (b"content-type", b"application/json")
 _YAML: Header = (b"content-type", b"application/yaml")
 _NOT_CACHED: Header = (b"cache-control", b"no-cache, private")
+_CHECKS = ("ping", "log", "etcd")
 _HEALTH = ("/healthz", "/livez", "/readyz")
 
 _log = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ class App:
     async def _serve(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
         path: str = scope["path"]
         method: str = scope["method"]
-        if path.startswith(_HEALTH):
+        if path.startswith(_HEALTH) and (path in _HEALTH or path.rpartition("/")[2] in _CHECKS):
             await self._health(path, send)
             return
         if path in ("/version", "/version/"):
@@ -313,6 +314,8 @@ async def _send(
     send: Send, code: int, body: bytes, content_type: Header = _JSON, extra: list[Header] | None = None
 ) -> None:
     headers: list[Header] = [content_type, _NOT_CACHED, (b"content-length", b"%d" % len(body))]
+    if content_type[1].startswith(b"text/plain;"):
+        headers.append((b"x-content-type-options", b"nosniff"))
     if extra:
         headers += extra
     await send({"type": "http.response.start", "status": code, "headers": headers})

@@ -6,7 +6,8 @@ refused where the definition is validated.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,7 +98,7 @@ def compile_definition(definition: Mapping[str, Any], merge_schemas: MergeSchema
     """The resources a definition serves, preferred version first."""
     spec = definition["spec"]
     names, group = spec["names"], spec["group"]
-    versions = [one for one in spec["versions"] if one.get("served")]
+    versions = sorted((one for one in spec["versions"] if one.get("served")), key=_by_age, reverse=True)
     stored = next(
         (one["name"] for one in spec["versions"] if one.get("storage")), versions[0]["name"] if versions else ""
     )
@@ -134,7 +135,7 @@ def _resource(
         },
         scale=_scale_paths(scale) if scale is not None else None,
         has_rules=schema is not None and schemas.has_cel(schema),
-        deprecation=_deprecation(group, names["kind"], version),
+        deprecation=_deprecation(group, names["kind"], version, spec["versions"]),
     )
     return Resource(
         group=group,
@@ -154,10 +155,31 @@ def _resource(
     )
 
 
-def _deprecation(group: str, kind: str, version: Mapping[str, Any]) -> str:
+_VERSION = re.compile(r"v([1-9][0-9]*)(?:(alpha|beta)([1-9][0-9]*))?")
+_STAGES = {"alpha": 1, "beta": 2, None: 3}
+
+
+def _by_age(version: Mapping[str, Any]) -> tuple[int, int, int, str]:
+    """Order of versions: generally available before beta before alpha, then by number; others last.
+
+    Source: apimachinery pkg/version CompareKubeAwareVersionStrings.
+    """
+    found = _VERSION.fullmatch(version["name"])
+    if found is None:
+        return 0, 0, 0, version["name"]
+    return _STAGES[found[2]], int(found[1]), int(found[3] or 0), ""
+
+
+def _deprecation(group: str, kind: str, version: Mapping[str, Any], versions: Iterable[Mapping[str, Any]]) -> str:
     if not version.get("deprecated"):
         return ""
-    return version.get("deprecationWarning") or f"{group}/{version['name']} {kind} is deprecated"
+    if version.get("deprecationWarning"):
+        return str(version["deprecationWarning"])
+    said = f"{group}/{version['name']} {kind} is deprecated"
+    newer = [
+        one for one in versions if one.get("served") and not one.get("deprecated") and _by_age(one) > _by_age(version)
+    ]
+    return f"{said}; use {group}/{max(newer, key=_by_age)['name']} {kind}" if newer else said
 
 
 def _columns(version: Mapping[str, Any]) -> tuple[tuple[Column, Any], ...]:

@@ -35,6 +35,7 @@ _ANSWERS_WITH_OBJECT = frozenset(
         "persistentvolumes",
         "storageclasses.storage.k8s.io",
         "csidrivers.storage.k8s.io",
+        "csinodes.storage.k8s.io",
         "volumeattributesclasses.storage.k8s.io",
         "deviceclasses.resource.k8s.io",
         "resourceclaims.resource.k8s.io",

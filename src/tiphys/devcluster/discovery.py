@@ -181,7 +181,7 @@ def _plain_rows(resource: Resource) -> list[dict[str, Any]]:
             "singularName": "",
             "namespaced": resource.namespaced,
         }
-        if sub.version:
+        if sub.version and not (resource.custom is not None and sub.name == "status"):
             one.update({"group": sub.group, "version": sub.version})
         rows.append({**one, "kind": sub.kind, "verbs": list(sub.verbs)})
     return rows

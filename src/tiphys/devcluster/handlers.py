@@ -23,7 +23,7 @@ from tiphys.devcluster.deletion import Deleted, DeleteOptions, options_of_query,
 from tiphys.devcluster.gojson import syntax_error
 from tiphys.devcluster.namespaces import finalize
 from tiphys.devcluster.negotiation import Query, object_form, patch_type
-from tiphys.devcluster.patches import PatchRequest
+from tiphys.devcluster.patches import PatchRequest, readable
 from tiphys.devcluster.reads import ListOptions, fetch, list_page, parse_version
 from tiphys.devcluster.resources import Resource
 from tiphys.devcluster.reviews import answer_review
@@ -111,10 +111,15 @@ class Handlers:
         resource = self._core.registry.lookup(path.group, path.version, path.plural)
         if resource is None and path.group not in self._core.registry.groups():
             raise PageNotFoundError
+        if resource is None and self._core.registry.is_custom(path.group, path.version):
+            raise PageNotFoundError
         if resource is None or (path.namespace and not resource.namespaced):
             raise not_found_path()
         if path.name and resource.namespaced and not path.namespace:
             raise not_found_path()
+        object_form(request.accept)  # what cannot be written is not done either
+        if path.name and not path.subresource and request.method == "POST":
+            return await self._post_on_object(resource, request)
         if not path.subresource or path.subresource in resource.subresources:
             request.warnings += _deprecation(resource)
         if path.subresource:
@@ -124,6 +129,12 @@ class Handlers:
         return await self._collection(resource, request)
 
     # ---- collections ----
+
+    async def _post_on_object(self, resource: Resource, request: Request) -> Answer:
+        """A POST on an object's own path: only the server of custom resources takes it for one on the collection."""
+        if resource.custom is None:
+            raise _not_allowed()
+        return await self._create(resource, request)
 
     async def _collection(self, resource: Resource, request: Request) -> Answer | WatchAnswer:
         method = request.method
@@ -218,8 +229,6 @@ class Handlers:
     async def _object(self, resource: Resource, request: Request) -> Answer | WatchAnswer:
         method, path = request.method, request.path
         if method == "GET":
-            if request.query.flag("watch"):
-                return await self._watch(resource, request)
             self._allow(resource, "get")
             record = await fetch(self._core.store, resource, path.namespace, path.name)
             body = answers.write_record(self._view(resource, request), record)
@@ -276,9 +285,11 @@ class Handlers:
             cause = apierrors.forbidden_value("force", "may not be specified for non-apply patch")
             raise apierrors.invalid("PatchOptions", "meta.k8s.io", "", [cause])
         try:
-            return PatchRequest(kind, orjson.loads(request.body), request.body)  # type: ignore[arg-type]
+            body = orjson.loads(request.body)
         except orjson.JSONDecodeError as exc:
-            raise BadRequest(f"error decoding patch: {syntax_error(request.body) or exc}") from None
+            said = "" if kind == "strategic" else "error decoding patch: "
+            raise BadRequest(f"{said}{syntax_error(request.body) or exc}") from None
+        return PatchRequest(kind, readable(kind, body), request.body)  # type: ignore[arg-type]
 
     async def _delete(self, resource: Resource, request: Request) -> Answer:
         options = self._delete_options(resource, request)

@@ -22,6 +22,8 @@ MANAGER = "kube-controller-manager"
 ROOT_CA = "kube-root-ca.crt"
 ROOT_CA_NOTE = (
     "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as"
+    " the internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes"
+    " clusters."
 )
 _BORN_WITH = {("serviceaccounts", "default"), ("configmaps", ROOT_CA)}
 
@@ -82,11 +84,10 @@ class Namespaces:
             account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
             self._writer.create(accounts, namespace, self._writer.rules.decode(accounts, account).obj, options)
         if maps is not None and self._store.get("configmaps", f"{namespace}/{ROOT_CA}") is None:
-            note = f"{ROOT_CA_NOTE} kubernetes.default.svc. No other usage is guaranteed across distributions."
             config_map = {
                 "apiVersion": "v1",
                 "kind": "ConfigMap",
-                "metadata": {"name": ROOT_CA, "annotations": {"kubernetes.io/description": note}},
+                "metadata": {"name": ROOT_CA, "annotations": {"kubernetes.io/description": ROOT_CA_NOTE}},
                 "data": {"ca.crt": self._ca_pem},
             }
             self._writer.create(maps, namespace, self._writer.rules.decode(maps, config_map).obj, options)

@@ -65,7 +65,7 @@ def parse_accept(header: str) -> list[MediaType]:
     return found
 
 
-_WRITABLE = (JSON, "application/*", "*/*", YAML)
+_WRITABLE = (JSON, "*/*", YAML)
 
 
 def object_form(accept: str) -> tuple[Form, bool]:
@@ -75,10 +75,12 @@ def object_form(accept: str) -> tuple[Form, bool]:
     """
     if not accept or accept == "*/*" or accept == JSON:
         return Form.FULL, False
+    unknown_form = False
     for one in parse_accept(accept):
         if one.name not in _WRITABLE:
             continue
         form = one.parameters.get("as", "")
+        unknown_form = unknown_form or bool(form)
         as_yaml = one.name == YAML
         if (
             form == "Table"
@@ -93,6 +95,11 @@ def object_form(accept: str) -> tuple[Form, bool]:
     if PROTOBUF in accept and "as=" not in accept:
         # A Go client that reads nothing but protobuf: it still decodes JSON by the answer's Content-Type.
         return Form.FULL, False
+    if unknown_form:
+        raise NotAcceptable(
+            "only the following media types are accepted: application/json, application/yaml,"
+            " application/vnd.kubernetes.protobuf"
+        )
     raise NotAcceptable(
         "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml,"
         " application/vnd.kubernetes.protobuf"
@@ -161,10 +168,10 @@ class Query:
 
     def number(self, name: str) -> int | None:
         """A whole number, None when absent. Raises BadRequest on anything else."""
-        value = self._found.get(name, "")
-        if not value:
+        value = self._found.get(name)
+        if value is None:
             return None
-        digits = value[1:] if value[0] in "+-" else value
+        digits = value[1:] if value[:1] in ("+", "-") else value
         if not (digits.isascii() and digits.isdigit()):
             raise BadRequest(f'strconv.ParseInt: parsing "{value}": invalid syntax')
         return int(value)

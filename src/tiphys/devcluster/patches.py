@@ -40,13 +40,26 @@ def _go_value(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+_GO_NAMES = {list: "array", str: "string", int: "number", float: "number", bool: "bool", dict: "object"}
+
+
+def readable(kind: str, body: Any) -> Any:
+    """A patch that can be applied, from what its JSON says. Raises BadRequest for a value of the wrong type."""
+    wanted = list if kind == "json" else dict
+    if isinstance(body, wanted):
+        return body
+    if body is None and kind != "merge":
+        return wanted()
+    if body is None:
+        raise BadRequest("Invalid JSON Patch")
+    said = "" if kind == "strategic" else "error decoding patch: "
+    into = "[]handlers.jsonPatchOp" if kind == "json" else "map[string]interface {}"
+    raise BadRequest(f"{said}json: cannot unmarshal {_GO_NAMES[type(body)]} into Go value of type {into}")
+
+
 def patched(resource: Resource, live: Object, request: PatchRequest) -> Object:
     """The object a JSON, merge or strategic merge patch makes of `live`, which is not changed. Raises ApiError."""
     if request.kind == "json":
-        if not isinstance(request.body, list):
-            raise BadRequest(
-                "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp"
-            )
         if len(request.body) > jsonpatch.MAX_OPERATIONS:
             raise request_too_large(
                 f"The allowed maximum operations in a JSON patch is {jsonpatch.MAX_OPERATIONS}, got {len(request.body)}"
@@ -55,8 +68,6 @@ def patched(resource: Resource, live: Object, request: PatchRequest) -> Object:
             result = jsonpatch.apply(live, request.body)
         except jsonpatch.JsonPatchError:
             raise jsonpatch.refusal() from None
-    elif not isinstance(request.body, dict):
-        raise BadRequest("error decoding patch: the body is not an object")
     elif request.kind == "strategic":
         schema = patchmeta.builtin().schema(GroupVersionKind(resource.group, resource.version, resource.kind))
         try:

@@ -56,6 +56,8 @@ class ListOptions:
                         "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
                     )
                 )
+                if match:
+                    causes.append(apierrors.not_supported("resourceVersionMatch", match, ("NotOlderThan",)))
             elif match and send is None:
                 causes.append(
                     forbidden_value(
@@ -65,6 +67,12 @@ class ListOptions:
                 )
                 if match != "NotOlderThan":
                     causes.append(apierrors.not_supported("resourceVersionMatch", match, ("NotOlderThan",)))
+            if query.text("continue"):
+                causes.append(
+                    forbidden_value(
+                        "resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided"
+                    )
+                )
         else:
             if send is not None:
                 causes.append(forbidden_value("sendInitialEvents", "sendInitialEvents is forbidden for list"))
@@ -131,6 +139,8 @@ async def list_page(store: Store, resource: Resource, selection: Selection, opti
     at: int | None = None
     if options.continue_token:
         at, start_after = _decode_token(options.continue_token)
+        if options.resource_version not in ("", "0"):
+            raise BadRequest("specifying resource version is not allowed when using continue")
     else:
         wanted = parse_version(options.resource_version)
         if wanted > store.committed_rv:
@@ -138,16 +148,18 @@ async def list_page(store: Store, resource: Resource, selection: Selection, opti
         exact = options.match == "Exact" or (not options.match and options.limit and wanted > 0)
         if exact and wanted:
             at = wanted
+    # "Anything will do" is answered from the cache of the real server, which knows no pages.
+    limit = 0 if options.resource_version == "0" and not options.continue_token else options.limit
     rv = store.committed_rv if at is None else at
     records = store.scan(resource.bucket, selection.namespace) if at is None else _at(store, resource, selection, at)
     if not selection.is_all:
         records = [record for record in records if selection.matches(record)]
     if start_after:
         records = [record for record in records if record.key > start_after]
-    if not options.limit or len(records) <= options.limit:
+    if not limit or len(records) <= limit:
         return Page(records, rv)
-    page = records[: options.limit]
-    remaining = len(records) - options.limit if selection.is_all else None
+    page = records[:limit]
+    remaining = len(records) - limit if selection.is_all else None
     return Page(page, rv, _encode_token(rv, page[-1].key), remaining)
 
 
@@ -160,7 +172,7 @@ def _at(store: Store, resource: Resource, selection: Selection, rv: int) -> list
 
 def _too_new(wanted: int, current: int) -> apierrors.Timeout:
     error = apierrors.Timeout(
-        f"Too large resource version: {wanted}, current: {current}",
+        f"Timeout: Too large resource version: {wanted}, current: {current}",
         details={"causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]},
     )
     error.details["retryAfterSeconds"] = 1

@@ -125,6 +125,13 @@ class Registry:
         """Every kind that keeps objects, once, in its stored version."""
         return iter([r for r in self._buckets.values() if r.is_stored])
 
+    def is_custom(self, group: str, version: str) -> bool:
+        """Whether a path is left to the server of custom resources, which knows nothing of this version."""
+        found = self._groups.get(group, {})
+        if found.get(version):
+            return False
+        return any(one.custom is not None for resources in found.values() for one in resources.values())
+
     def groups(self) -> Mapping[str, Mapping[str, Mapping[str, Resource]]]:
         """group -> version (preferred first) -> plural -> Resource."""
         return self._groups

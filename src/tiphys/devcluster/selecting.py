@@ -124,6 +124,9 @@ class Selection:
 def _unknown_field(resource: Resource, label: str) -> BadRequest:
     if resource.bucket == "jobs.batch":
         return BadRequest(f'field label "{label}" not supported for Job')
+    if resource.group == "resource.k8s.io" and resource.bucket in _FIELDS:
+        kind = f"{resource.api_version}, Kind={resource.kind}"
+        return BadRequest(f"field label not supported for {kind}: {label}")
     if resource.bucket in _FIELDS or resource.custom is not None:
         return BadRequest(f"field label not supported: {label}")
     return BadRequest(f'"{label}" is not a known field selector: only "metadata.name", "metadata.namespace"')

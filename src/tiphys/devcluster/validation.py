@@ -89,6 +89,8 @@ def _validate(obj: Json, old: Json | None, gvk: GroupVersionKind, namespaced: bo
     elif namespaced:
         check(causes, "metadata.namespace", metadata["namespace"], dns_label(metadata["namespace"]))
     function = _KINDS.get(kind)
+    if old is not None and function is not None and kind in _JUDGED_TWICE:
+        function(causes, obj, None)
     if function is not None:
         function(causes, obj, old)
     return causes
@@ -339,6 +341,10 @@ def _autoscaler(causes: Causes, obj: Json, old: Json | None) -> None:
     fields["ContainerResource"] = "containerResource"
     for index, metric in enumerate(spec.get("metrics") or ()):
         field = fields.get(metric.get("type", ""), "")
+        share = ((metric.get(field) or {}).get("target") or {}).get("averageUtilization")
+        if share is not None and share < 1:
+            path = f"spec.metrics[{index}].{field}.target.averageUtilization"
+            causes.append(invalid_value(path, share, "must be greater than 0"))
         if field and metric.get(field) is None:
             detail = "must populate information for the given metric source"
             causes.append(required(f"spec.metrics[{index}].{field}", detail))
@@ -448,6 +454,8 @@ def _lease(causes: Causes, obj: Json, old: Json | None) -> None:
         causes.append(invalid_value("spec.leaseTransitions", transitions, NOT_NEGATIVE))
 
 
+# An update of these is judged as a new object first, and then again.
+_JUDGED_TWICE: Final = frozenset({GroupKind("", "Node"), GroupKind("", "PersistentVolume")})
 _KINDS: Final[dict[GroupKind, Callable[[Causes, Json, Json | None], None]]] = {
     GroupKind("", "Pod"): _pod,
     GroupKind("", "ConfigMap"): _config_map,

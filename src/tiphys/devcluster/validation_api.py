@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -20,6 +21,13 @@ from tiphys.devcluster.validation_names import (
 
 Json = Mapping[str, Any]
 
+_APPROVED: Final = "api-approved.kubernetes.io"
+_LABEL_1035: Final = re.compile("[a-z]([-a-z0-9]*[a-z0-9])?")
+_LABEL_1035_RULE: Final = (
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end"
+    " with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is"
+    " '[a-z]([-a-z0-9]*[a-z0-9])?')"
+)
 RBAC: Final = "rbac.authorization.k8s.io"
 
 
@@ -115,8 +123,15 @@ def check_definition(causes: Causes, obj: Json, old: Json | None) -> None:
     spec = obj["spec"]
     names, group = spec["names"], spec.get("group", "")
     name = obj["metadata"].get("name", "")
-    if name != f"{names.get('plural', '')}.{group}":
+    if old is None and name != f"{names.get('plural', '')}.{group}":
         causes.append(invalid_value("metadata.name", name, 'must be spec.names.plural+"."+spec.group'))
+    annotations = obj["metadata"].get("annotations") or {}
+    if group.endswith((".k8s.io", ".kubernetes.io")) and old is None and not annotations.get(_APPROVED):
+        detail = (
+            f'protected groups must have approval annotation "{_APPROVED}",'
+            " see https://github.com/kubernetes/enhancements/pull/1111"
+        )
+        causes.append(required(f"metadata.annotations[{_APPROVED}]", detail))
     if not group:
         causes.append(required("spec.group"))
     else:
@@ -214,6 +229,11 @@ def check_api_service(causes: Causes, obj: Json, old: Json | None) -> None:
     name, wanted = obj["metadata"].get("name", ""), f"{spec.get('version', '')}.{spec.get('group', '')}"
     if name != wanted:
         causes.append(invalid_value("metadata.name", name, f'must be `spec.version+"."+spec.group`: "{wanted}"'))
+    group, version = spec.get("group", ""), spec.get("version", "")
+    if not group and version != "v1":
+        causes.append(required("spec.group", "only v1 may have an empty group and it better be legacy kube"))
+    if not _LABEL_1035.fullmatch(version):
+        causes.append(invalid_value("spec.version", version, _LABEL_1035_RULE))
     for field, most in (("groupPriorityMinimum", 20000), ("versionPriority", 1000)):
         if not 0 < spec.get(field, 0) <= most:
             causes.append(invalid_value(f"spec.{field}", spec.get(field, 0), f"must be positive and less than {most}"))

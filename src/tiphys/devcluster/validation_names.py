@@ -341,7 +341,7 @@ def _check_finalizers(causes: Causes, finalizers: Sequence[str], field: str, *, 
     for index, name in enumerate(finalizers):
         problems = qualified_name(name)
         check(causes, field, name, problems)
-        if built_in and not problems and "/" not in name and name not in ("orphan", "foregroundDeletion", "kubernetes"):
+        if built_in and "/" not in name and name not in ("orphan", "foregroundDeletion", "kubernetes"):
             detail = "name is neither a standard finalizer name nor is it fully qualified"
             causes.append(invalid_value(f"{field}[{index}]", name, detail))
     if "orphan" in finalizers and "foregroundDeletion" in finalizers:

@@ -67,6 +67,8 @@ def check_attachment(causes: Causes, obj: Json, old: Json | None) -> None:
                 "NodeName": spec.get("nodeName", ""),
             }
             causes.append(invalid_struct("spec", shown, "field is immutable"))
+        if not spec.get("attacher"):
+            causes.insert(0, required("spec.attacher"))
         return
     source = spec.get("source") or {}
     if not spec.get("attacher"):

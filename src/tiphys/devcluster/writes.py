@@ -43,6 +43,8 @@ _VERSION_REQUIRED = frozenset(
         "apiservices.apiregistration.k8s.io",
         "poddisruptionbudgets.policy",
         "csidrivers.storage.k8s.io",
+        "csinodes.storage.k8s.io",
+        "volumeattachments.storage.k8s.io",
         "csistoragecapacities.storage.k8s.io",
         "runtimeclasses.node.k8s.io",
         "mutatingwebhookconfigurations.admissionregistration.k8s.io",
@@ -151,7 +153,7 @@ class Writer:
         if options.dry_run:
             return Outcome(obj, created=True, warnings=warnings)
         stored = self.registry.stored(resource.bucket) or resource
-        record = self.store.put(resource.bucket, key, convert(obj, resource, stored))
+        record = self.store.put(resource.bucket, key, _as_kept(obj, resource, stored))
         self.rules.stored(resource, record.obj, None)
         return Outcome(convert(record.obj, stored, resource), created=True, rv=record.rv, warnings=warnings)
 
@@ -301,9 +303,13 @@ class Writer:
         return self.update(resource, record, merged, options, subresource=subresource, warnings=warnings, tracked=True)
 
     def _applied_config(self, resource: Resource, namespace: str, name: str, request: PatchRequest) -> Object:
-        config: Any = request.body
+        config: Any = request.body if request.body is not None else {}
         if not isinstance(config, dict):
-            raise BadRequest("error decoding YAML: the body is not an object")
+            kind = {list: "array", str: "string", bool: "bool"}.get(type(config), "number")
+            raise BadRequest(
+                "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal"
+                f" {kind} into Go value of type map[string]interface {{}}"
+            )
         metadata = config.get("metadata")
         metadata = dict(metadata) if isinstance(metadata, dict) else {}
         if config.get("kind") != resource.kind:
@@ -362,7 +368,7 @@ class Writer:
             return Outcome(live, rv=record.rv, warnings=warnings)
         if options.dry_run:
             return Outcome(new, warnings=warnings)
-        final = convert(new, resource, stored)
+        final = _as_kept(new, resource, stored)
         gone = finish_if_due(self.store, resource, record, final)
         if gone is not None:
             return Outcome(new, rv=gone.rv, warnings=warnings)
@@ -432,6 +438,16 @@ def _key(resource: Resource, namespace: str, name: str) -> str:
 def _judging_group(resource: Resource) -> str:
     """The group a refused object is said to be of: Events are always judged in the form of the core group."""
     return "" if resource.bucket == "events" else resource.group
+
+
+def _as_kept(obj: Object, resource: Resource, stored: Resource) -> Object:
+    """The object in the version it is kept in; a custom one loses what that version does not know."""
+    kept = convert(obj, resource, stored)
+    if stored is resource or stored.custom is None:
+        return kept
+    pruned, _ = stored.custom.decode(kept, stored)
+    stored.custom.default(pruned)
+    return pruned
 
 
 _STORAGE_PLACES = {

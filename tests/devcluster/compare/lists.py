@@ -59,7 +59,9 @@ def _lists() -> Scenario:
     for version in VERSIONS:
         for match in MATCHES:
             for limit in ("", "2"):
-                query = f"{mine}&resourceVersion={version}&resourceVersionMatch={match}&limit={limit}"
+                query = f"{mine}&resourceVersion={version}&resourceVersionMatch={match}" + (
+                    f"&limit={limit}" if limit else ""
+                )
                 steps.append(Step("GET", query, label=f"list rv={version} match={match} limit={limit}"))
     steps += [Step("GET", f"{mine}&limit={limit}", label=f"limit {limit}") for limit in LIMITS]
     steps += [

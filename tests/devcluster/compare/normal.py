@@ -11,14 +11,20 @@ from typing import Any
 _UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TIME = re.compile(r"20[23]\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 _ADDRESS = re.compile(r"\b10\.96\.\d+\.\d+\b")
-_GENERATED = re.compile(r"\b((?:gen|kube-api-access)-)[bcdfghjklmnpqrstvwxz2456789]{5}\b")
+_GENERATED = re.compile(r"\b((?:gen|g|kube-api-access)-)[bcdfghjklmnpqrstvwxz2456789]{5}\b")
 _VERSION_IN_TEXT = re.compile(r"(\"resourceVersion\\?\":\s?\\?\"|resourceVersion: |record \(|version: )\d+")
 _TOO_OLD = re.compile(r"(too old resource version: |The provided resource version is too old: )\d+ \(\d+\)")
 _TOO_LARGE = re.compile(r"(Too large resource version: \d+, current: )\d+")
 _SCHEME = re.compile(r"in scheme \\?\"[^\"]*\"")  # a line of the source the server was built from
 _AGE = re.compile(r"\d{1,2}s")
 _HASH = re.compile(r"\?hash=[0-9A-F]+")
-_SECRET_FIELDS = {"token": "TOKEN", "storageVersionHash": "HASH", "continue": "CONTINUE", "serverAddress": "ADDRESS"}
+_SECRET_FIELDS = {
+    "token": "TOKEN",
+    "storageVersionHash": "HASH",
+    "continue": "CONTINUE",
+    "serverAddress": "ADDRESS",
+    "ca.crt": "CA",
+}
 _OF_THE_CALLER = ("username", "uid", "groups", "extra")  # the two servers know the caller by different names
 _CALLERS = ("admin", "system:serviceaccount:argocd:argocd-application-controller")
 _PORT_FIELDS = ("nodePort", "healthCheckNodePort")
@@ -53,7 +59,7 @@ ABSENT: Any = _Absent()
 def plain(value: Any, key: str = "") -> Any:
     """The value with names for uids, times, versions, hashes, tokens, drawn names and addresses."""
     if isinstance(value, dict):
-        found = {name: plain(one, name) for name, one in value.items()}
+        found = {_UID.sub("UID", name): plain(one, name) for name, one in value.items()}
         if "signerName" in found and "username" in found:
             found = {name: one for name, one in found.items() if name not in _OF_THE_CALLER}
         entries = found.get("managedFields")

@@ -17,7 +17,8 @@ from tests.devcluster.compare.normal import Difference, differences, plain
 from tests.devcluster.compare.recording import write_recording
 from tests.devcluster.compare.scenarios import scenarios
 from tests.devcluster.compare.servers import absent_reason, embedded_server, real_server
-from tests.devcluster.compare.wire import Reply
+from tests.devcluster.compare.step import Scenario
+from tests.devcluster.compare.wire import Reply, Server
 
 LEAST = 800
 SHOWN = 60
@@ -59,7 +60,7 @@ def both(directory: Path) -> tuple[dict[str, Reply], dict[str, Reply]]:
             if chosen is late:
                 controllers.go_on()
             threads = [
-                threading.Thread(target=lambda s=server, a=answer: [a.update(s.run(one)) for one in chosen])
+                threading.Thread(target=_run, args=(server, chosen, answer))
                 for server, answer in ((real, answers[0]), (ours, answers[1]))
             ]
             for thread in threads:
@@ -67,3 +68,8 @@ def both(directory: Path) -> tuple[dict[str, Reply], dict[str, Reply]]:
             for thread in threads:
                 thread.join()
     return answers
+
+
+def _run(server: Server, chosen: list[Scenario], answers: dict[str, Reply]) -> None:
+    for scenario in chosen:
+        answers.update(server.run(scenario))
