@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import logging
 import signal
 import sys
@@ -56,6 +57,7 @@ def devcluster(
     """
     from tiphys.devcluster.serve import ServeError, ServeOptions
 
+    faulthandler.enable()  # a crash in native code leaves a trace in the log
     logging.basicConfig(
         stream=sys.stderr, level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )

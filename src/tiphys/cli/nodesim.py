@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
 import signal
 import sys
@@ -38,6 +39,7 @@ def nodesim(kubeconfig: Path, context: str | None, events: bool, controllers: bo
     """
     from tiphys.kube.config import ClusterConfigError, read_kubeconfig
 
+    faulthandler.enable()  # a crash in native code leaves a trace in the log
     try:
         config = read_kubeconfig(kubeconfig, context=context)
     except ClusterConfigError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import logging
 import os
 import sys
@@ -61,6 +62,7 @@ def run(
     from tiphys.runtime.supervisor import ServiceError
     from tiphys.wiring import EngineOptions, build_engine
 
+    faulthandler.enable()  # a crash in native code leaves a trace in the log
     sink = LogSink(sys.stderr, form=logformat, level=parse_level(loglevel))
     logging.getLogger().addHandler(LibraryHandler(sink))
     options = EngineOptions(

@@ -114,7 +114,7 @@ def test_a_build_out_of_time_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("said", "shown"),
     [
-        ("error: x '/w/root/app' y\n", "Error: x 'app' y"),
+        ("error: x '/w/tree/app' y\n", "Error: x 'app' y"),
         ("# Warning: old\nerror: x in '/w/root'\n", "Error: x in '.'"),
         ("panic: x\n\ngoroutine 1 [running]:\nmain.go\n", "panic: x"),
         ("fatal error: runtime: out of memory\n\ngoroutine 1:\n", "Error: it needs more memory than it may have"),
