@@ -66,6 +66,7 @@ class Context:
         if self.settings.server_side_apply and option_value(options, "ServerSideApply") is None:
             options += ("ServerSideApply=true",)
         return options
+
     scripts: Scripts | None = None
 
     def ignore_rules(self) -> IgnoreRules:

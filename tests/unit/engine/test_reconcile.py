@@ -279,7 +279,7 @@ def test_an_object_that_was_only_applied_client_side_is_compared_so() -> None:
     found, _ = world.compare(wants(tracked(data={"a": "1"})), options=options)
     assert kinds(found) == {"a": DriftKind.MODIFIED}
 
-    fields = {"f:data": {"f:a": {}, "f:b": {}}}
+    fields: dict[str, Any] = {"f:data": {"f:a": {}, "f:b": {}}}
     ours = {"manager": "argocd-controller", "operation": "Apply", "fieldsV1": fields}
     world.put(before, applied=False, managedFields=[ours])
     found, undecided = world.compare(wants(tracked(data={"a": "1"})), options=options)

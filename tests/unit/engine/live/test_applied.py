@@ -17,7 +17,7 @@ def row(*entries: dict[str, Any]) -> bytes:
 
 
 def test_only_the_fields_of_our_own_server_side_apply_are_kept() -> None:
-    fields = {"f:data": {"f:a": {}}}
+    fields: dict[str, Any] = {"f:data": {"f:a": {}}}
     ours = {"manager": "argocd-controller", "operation": "Apply", "fieldsV1": fields}
     assert orjson.loads(row({"manager": "kubectl", "operation": "Apply", "fieldsV1": {}}, ours)) == fields
     assert row({**ours, "operation": "Update"}) == b""

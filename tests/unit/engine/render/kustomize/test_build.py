@@ -115,7 +115,7 @@ def test_a_build_out_of_time_says_so(tmp_path: Path) -> None:
     ("said", "shown"),
     [
         ("error: x '/w/tree/app' y\n", "Error: x 'app' y"),
-        ("# Warning: old\nerror: x in '/w/root'\n", "Error: x in '.'"),
+        ("# Warning: old\nerror: x in '/w/tree'\n", "Error: x in '.'"),
         ("panic: x\n\ngoroutine 1 [running]:\nmain.go\n", "panic: x"),
         ("fatal error: runtime: out of memory\n\ngoroutine 1:\n", "Error: it needs more memory than it may have"),
         ("", "nothing was said"),
@@ -123,7 +123,7 @@ def test_a_build_out_of_time_says_so(tmp_path: Path) -> None:
 )
 def test_messages_name_no_folder_of_ours(said: str, shown: str) -> None:
     """Nor warnings, nor stacks."""
-    assert clean_message(said, Path("/w/root")).startswith(shown)
+    assert clean_message(said, Path("/w/tree")).startswith(shown)
 
 
 def _programs_in(folder: Path) -> list[str]:
