@@ -57,6 +57,10 @@ realcluster: $(STAMP) ## Build a real kube-apiserver for tests (needs Go 1.26; t
 test-real: realcluster ## End-to-end and comparison tests on the real API server
 	@$(PYTEST) -q -n 2 --dist loadfile tests/e2e $(REAL_TESTS) --cluster=real
 
+.PHONY: load
+load: $(STAMP) ## Load the embedded cluster for MINUTES=10 and check it (REAL=1: rates beside a real kube-apiserver too)
+	@$(BIN)/python scripts/load_devcluster.py --minutes $(or $(MINUTES),10) $(if $(REAL),--real)
+
 .PHONY: clean
 clean: ## Remove the environment and caches (not the data of `make up`)
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -96,7 +96,7 @@ async def rate(call: Call, *, seconds: float, connections: int) -> float:
     return sum(counts) / (time.monotonic() - start)
 
 
-def _calls(client: Client) -> dict[str, Call]:
+def calls(client: Client) -> dict[str, Call]:
     """What is measured, in this order."""
     apply = "application/apply-patch+yaml"
     merge = "application/merge-patch+json"
@@ -156,7 +156,7 @@ async def measure(
             took = time.monotonic() - start
             found[name] = (figure, (cpu_s(pid) - spent) / max(1.0, figure * took) * 1e6)
 
-        for name, call in _calls(client).items():
+        for name, call in calls(client).items():
             await add(name, rate(call, seconds=seconds, connections=connections))
         await add("watch events, 1 watcher", fan_out(client, watchers=1, changes=1000))
         await add("watch events, 50 watchers", fan_out(client, watchers=50, changes=300))

@@ -195,6 +195,18 @@ WORLD: list[tuple[str, dict[str, Any]]] = [
         ],
     ),
     binding("leo", "impersonator", [("User", "leo")]),
+    role(
+        "acts-for-reading",
+        [
+            rule("authentication.k8s.io", "users", "impersonate:user-info", "alice,bob"),
+            rule("authentication.k8s.io", "groups", "impersonate:user-info", "devs"),
+            rule("authentication.k8s.io", "serviceaccounts", "impersonate:serviceaccount"),
+            rule("authentication.k8s.io", "nodes", "impersonate:arbitrary-node"),
+            rule("", "pods", "impersonate-on:user-info:list,impersonate-on:arbitrary-node:list"),
+            rule("", "secrets", "impersonate-on:serviceaccount:list"),
+        ],
+    ),
+    binding("nina", "acts-for-reading", [("User", "nina")]),
     role("part-1", [rule("", "secrets", "list")], labels={"gather": "yes"}),
     role("part-2", [rule("batch", "jobs", "list")], labels={"gather": "yes"}),
     role("whole", [], aggregationRule={"clusterRoleSelectors": [{"matchLabels": {"gather": "yes"}}]}),
@@ -558,6 +570,31 @@ def test_impersonation_needs_permission_for_every_part(servers: Servers) -> None
             if headers:
                 admin = [server.send(method, path, body, headers) for server in (real, ours)]
                 differences.compare(f"admin as {headers}: {path}", *admin, whole=path == whoami)
+    differences.fail()
+
+
+def test_constrained_impersonation_is_for_some_requests_only(servers: Servers) -> None:
+    real, ours = servers
+    differences = Differences()
+    nina = [server.sign("nina", []) for server in (real, ours)]
+    whoami = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+    for headers in (
+        [("Impersonate-User", "alice")],
+        [("Impersonate-User", "carol")],
+        [("Impersonate-User", "bob"), ("Impersonate-Group", "devs")],
+        [("Impersonate-User", "bob"), ("Impersonate-Group", "ops")],
+        [("Impersonate-User", "system:serviceaccount:a:robot")],
+        [("Impersonate-User", "system:serviceaccount:a:robot"), ("Impersonate-Group", "devs")],
+        [("Impersonate-User", "system:node:n1")],
+    ):
+        for path in ("/api/v1/namespaces/a/pods", "/api/v1/namespaces/a/secrets", "/api"):
+            answers = [
+                server.send("GET", path, None, headers, chain=chain)
+                for server, chain in zip((real, ours), nina, strict=True)
+            ]
+            differences.compare(f"nina as {headers}: {path}", *answers)
+        admin = [server.send("POST", whoami, {}, headers) for server in (real, ours)]
+        differences.compare(f"admin as {headers}", *admin, whole=True)
     differences.fail()
 
 

@@ -40,6 +40,8 @@ from tiphys.runtime.workqueue import After, Done, Result, Retry, WorkQueue
 from tiphys.scripting.service import Scripts, ScriptsUnavailable
 from tiphys.store.ledger import Ledger
 
+LATE_KIND_S = 0.5  # between two looks for a kind that was just defined and is not served yet
+
 
 class ApplicationController:
     """Reconciles the Applications of one control plane, while it may act."""
@@ -145,7 +147,7 @@ class ApplicationController:
             if self._is_about(wanting, session):
                 self.queue.add(wanting)
         if key.group_kind == CRD:
-            session.discovery.invalidate()
+            session.defined(self._clock.monotonic())
             for waiting, known in self._known.items():
                 if known.compared.unserved and known.session is session:
                     self.queue.add(waiting)
@@ -265,11 +267,13 @@ class ApplicationController:
         await self._comparer.compare(key, app, known, context)
         await self._deletion.guard(key, app, known)
         wait = await self._operations.advance(key, app, known, context)
-        return self._next(known, wait)
+        return self._next(known, context.session, wait)
 
-    @staticmethod
-    def _next(known: Known, wait: float | None) -> Result:
+    def _next(self, known: Known, session: ClusterSession, wait: float | None) -> Result:
         trouble = known.trouble
+        if known.compared.unserved and session.may_serve_soon(self._clock.monotonic()):
+            session.discovery.invalidate()
+            wait = min(wait, LATE_KIND_S) if wait is not None else LATE_KIND_S
         if trouble is not None and trouble.retry_after_s is not None and trouble.stage != "source":
             wait = min(wait, trouble.retry_after_s) if wait is not None else trouble.retry_after_s
         return After(wait) if wait is not None else Done()

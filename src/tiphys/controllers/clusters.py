@@ -18,6 +18,7 @@ from tiphys.kube.discovery import Catalogue, Discovery
 from tiphys.model.cluster import Cluster, in_cluster
 
 CONNECT_PATIENCE_S = 1.0  # an Application waits this long in its worker for a cluster that is just being connected to
+DISCOVERY_DEADLINE_S = 10.0  # how long after a CRD's last change an API server may begin to serve its kind
 AWAY = "ComparisonError"
 
 
@@ -57,6 +58,7 @@ class ClusterSession:
     reached_at: datetime | None = None  # when its cluster was last found to be there after it was not
     opened_at: float = 0.0
     asked_at: float = 0.0
+    defined_at: float | None = None  # when a CRD was last seen to change
     settled: asyncio.Event = field(default_factory=asyncio.Event)  # it is known whether the cluster can be reached
     suspected: asyncio.Event = field(default_factory=asyncio.Event)  # something went wrong: look again
     ended: asyncio.Event = field(default_factory=asyncio.Event)  # not to be used any more
@@ -69,6 +71,15 @@ class ClusterSession:
             await self.discovery.lookup(gvk.group_kind, gvk.version)
         if missing:
             self.catalogue = await self.discovery.catalogue()
+
+    def defined(self, now: float) -> None:
+        """A CRD changed: what discovery said does not hold any more."""
+        self.defined_at = now
+        self.discovery.invalidate()
+
+    def may_serve_soon(self, now: float) -> bool:
+        """A CRD changed a moment ago. An API server serves the new kind some time after its last event about the CRD."""
+        return self.defined_at is not None and now - self.defined_at < DISCOVERY_DEADLINE_S
 
     def scope(self, kind: GroupKind, version: str) -> bool | None:
         """The kind is namespaced; None when the cluster does not serve it."""

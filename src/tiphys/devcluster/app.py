@@ -19,6 +19,8 @@ from tiphys.devcluster.discovery import Discovery, version_info
 from tiphys.devcluster.handlers import Answer, Handlers, PageNotFoundError, Request, WatchAnswer, not_found_path
 from tiphys.devcluster.negotiation import AggregatedForm, Query, discovery_form, object_form
 from tiphys.devcluster.openapi import OpenApi
+from tiphys.devcluster.rbac import Attributes
+from tiphys.devcluster.rbac_gate import attributes_of
 from tiphys.devcluster.routes import parse_object_path
 from tiphys.devcluster.status import internal, is_too_deep, status_of, write_status
 from tiphys.devcluster.watch import Watch
@@ -97,7 +99,7 @@ class App:
             await self._document(path, headers, query, send)
             return
         request = Request(
-            method="GET" if method == "HEAD" else method,
+            method=method,
             path=object_path,
             query=Query(scope["query_string"]),
             user=user,
@@ -126,7 +128,13 @@ class App:
         if user is None or (user is ANONYMOUS and not self._core.gate.admits_anonymous):
             raise apierrors.unauthorized()
         if any(name.startswith(b"impersonate-") for name in headers):
-            user = self._core.gate.act_as(user, scope["headers"])
+            asker, path = user, scope["path"]
+
+            def asked() -> Attributes:
+                query = Query(scope["query_string"])
+                return attributes_of(asker, scope["method"], path, parse_object_path(path), query)
+
+            user = self._core.gate.act_as(user, scope["headers"], asked)
         return user
 
     async def _answer(self, request: Request, answer: Answer, send: Send) -> None:

@@ -57,6 +57,7 @@ class DeleteOptions:
     uid: str = ""
     resource_version: str = ""
     dry_run: bool = False
+    kept_dependents_asked: bool = False  # orphanDependents was said to be false, in the old way
 
 
 @dataclass(slots=True)
@@ -94,7 +95,7 @@ def parse_delete_options(options: Mapping[str, Any]) -> DeleteOptions:
             raise _both_set(propagation)
         propagation = "Orphan" if orphan else "Background"
     causes = []
-    if propagation not in ("", "Background", "Foreground", "Orphan"):
+    if options.get("propagationPolicy") == "" or propagation not in ("", "Background", "Foreground", "Orphan"):
         accepted = ("Foreground", "Background", "Orphan", "nil")
         causes.append(apierrors.not_supported("propagationPolicy", propagation, accepted))
     dry_run = options.get("dryRun") or []
@@ -111,6 +112,7 @@ def parse_delete_options(options: Mapping[str, Any]) -> DeleteOptions:
         uid=preconditions.get("uid") or "",
         resource_version=preconditions.get("resourceVersion") or "",
         dry_run=bool(dry_run),
+        kept_dependents_asked=orphan is False,
     )
 
 

@@ -24,7 +24,7 @@ from tiphys.devcluster.gojson import syntax_error
 from tiphys.devcluster.namespaces import finalize
 from tiphys.devcluster.negotiation import Query, object_form, patch_type
 from tiphys.devcluster.patches import PatchRequest, readable
-from tiphys.devcluster.reads import ListOptions, fetch, list_page, parse_version
+from tiphys.devcluster.reads import ListOptions, check_version, fetch, list_page, parse_version
 from tiphys.devcluster.resources import Resource
 from tiphys.devcluster.reviews import answer_review
 from tiphys.devcluster.routes import ObjectPath
@@ -230,6 +230,7 @@ class Handlers:
         method, path = request.method, request.path
         if method == "GET":
             self._allow(resource, "get")
+            check_version(self._core.store, request.query.text("resourceVersion"))
             record = await fetch(self._core.store, resource, path.namespace, path.name)
             body = answers.write_record(self._view(resource, request), record)
             return Answer(200, body)
@@ -296,7 +297,10 @@ class Handlers:
         record = await fetch(self._core.store, resource, request.path.namespace, request.path.name)
         stored = self._core.registry.stored(resource.bucket) or resource
         done = deletion.delete(self._core.store, stored, record, options, self._core.clock)
-        return await self._deleted(resource, request, done)
+        answer = await self._deleted(resource, request, done)
+        if options.kept_dependents_asked and not done.gone:
+            answer.code = 202
+        return answer
 
     @staticmethod
     def _delete_options(resource: Resource, request: Request) -> DeleteOptions:
@@ -368,7 +372,8 @@ class Handlers:
             raise apierrors.not_found(resource.plural, resource.group, path.name)
         if known is None:
             raise not_found_path()
-        refused = subresources.refusal(path.subresource)
+        pod = self._core.store.get("pods", f"{path.namespace}/{path.name}") if resource.bucket == "pods" else None
+        refused = subresources.refusal(path.subresource, pod)
         if refused is not None:
             raise refused
         verb = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}.get(

@@ -55,6 +55,7 @@ def carry_over(new: Object, old: Object) -> None:
     """Fill what an update left out from the object as it is, before the two are compared."""
     metadata, live = new["metadata"], old["metadata"]
     metadata.pop("selfLink", None)
+    metadata.pop("creationTimestamp", None)  # nobody changes it, and trying to is no fault
     for key in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
         if not metadata.get(key):
             metadata.pop(key, None)

@@ -47,6 +47,10 @@ def readable(kind: str, body: Any) -> Any:
     """A patch that can be applied, from what its JSON says. Raises BadRequest for a value of the wrong type."""
     wanted = list if kind == "json" else dict
     if isinstance(body, wanted):
+        odd = [one for one in body if one is not None and not isinstance(one, dict)] if kind == "json" else []
+        if odd:
+            into = f"{_GO_NAMES[type(odd[0])]} into Go value of type handlers.jsonPatchOp"
+            raise BadRequest(f"error decoding patch: json: cannot unmarshal {into}")
         return body
     if body is None and kind != "merge":
         return wanted()

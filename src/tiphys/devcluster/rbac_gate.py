@@ -7,6 +7,7 @@ kubernetes pkg/registry/rbac/{escalation_check.go,*/policybased}.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Literal
 from urllib.parse import unquote
 
@@ -27,6 +28,10 @@ ALLOW_ALL_REASON = "embedded cluster: every request is allowed, as --authorizati
 
 _VERBS = {"POST": "create", "GET": "get", "HEAD": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _EXTRA = b"impersonate-extra-"
+_NODE = "system:node:"
+_LEGACY = "legacy"
+_REMEMBERED = 1024
+AUTHENTICATION = "authentication.k8s.io"
 
 
 class Gate:
@@ -35,6 +40,7 @@ class Gate:
     def __init__(self, store: Store, mode: Mode = "rbac") -> None:
         self.mode: Mode = mode
         self._index = RoleIndex(store)
+        self._last_mode: dict[str, str] = {}  # of impersonation, by the name of who impersonates
 
     def start(self) -> None:
         """Read roles and bindings and follow their changes."""
@@ -77,8 +83,13 @@ class Gate:
 
     # ---- impersonation ----
 
-    def act_as(self, user: User, headers: Iterable[tuple[bytes, bytes]]) -> User:
-        """The user a request is made as: `user`, or whom its Impersonate headers name. Raises Forbidden, BadRequest."""
+    def act_as(
+        self, user: User, headers: Iterable[tuple[bytes, bytes]], request: Callable[[], Attributes] | None = None
+    ) -> User:
+        """The user a request is made as: `user`, or whom its Impersonate headers name. Raises Forbidden, BadRequest.
+
+        `request` gives what `user` asks for: who may impersonate for some requests only is judged by it.
+        """
         name, uid = "", ""
         groups: list[str] = []
         extra: dict[str, list[str]] = {}
@@ -98,17 +109,29 @@ class Gate:
             if groups or extra or uid:
                 raise BadRequest(_without_user(groups, extra, uid))
             return user
-        account = _account_of(name)
-        for asked in _impersonations(user, name, account, groups, extra, uid):
-            self.check(asked)
-        if account is not None and not groups:
-            groups = ["system:serviceaccounts", f"system:serviceaccounts:{account[0]}"]
-        if name == ANONYMOUS.name:
-            if UNAUTHENTICATED not in groups:
-                groups.append(UNAUTHENTICATED)
-        elif AUTHENTICATED not in groups and UNAUTHENTICATED not in groups:
-            groups.append(AUTHENTICATED)
-        return User(name, uid, tuple(groups), tuple((key, tuple(values)) for key, values in sorted(extra.items())))
+        wanted = User(name, uid, tuple(groups), tuple((key, tuple(values)) for key, values in sorted(extra.items())))
+        return self._act(user, wanted, request)
+
+    def _act(self, user: User, wanted: User, request: Callable[[], Attributes] | None) -> User:
+        """Try what worked last for this user first; of two refusals the first is told."""
+        mode = _mode_of(wanted) if request is not None else ""
+        modes = [mode, _LEGACY] if mode else [_LEGACY]
+        if self._last_mode.get(user.name) == _LEGACY:
+            modes.reverse()
+        refused: Forbidden | None = None
+        for one in modes:
+            try:
+                for asked in _asked_for(user, wanted, one, request):
+                    self.check(asked)
+            except Forbidden as exc:
+                refused = refused or exc
+                continue
+            if len(self._last_mode) > _REMEMBERED:
+                self._last_mode.clear()
+            self._last_mode[user.name] = one
+            return _completed(wanted, nodes=one == "arbitrary-node")
+        assert refused is not None
+        raise refused
 
     # ---- who writes roles may not give away what he does not have ----
 
@@ -199,25 +222,55 @@ def _account_of(name: str) -> tuple[str, str] | None:
     return None
 
 
-def _impersonations(
-    user: User,
-    name: str,
-    account: tuple[str, str] | None,
-    groups: Iterable[str],
-    extra: Mapping[str, Iterable[str]],
-    uid: str,
-) -> Iterable[Attributes]:
+def _mode_of(wanted: User) -> str:
+    """The mode of constrained impersonation that fits; none for accounts and nodes with more than a name."""
+    account, node = _account_of(wanted.name), wanted.name.startswith(_NODE)
+    if account is None and not node:
+        return "user-info"
+    if wanted.groups or wanted.uid or wanted.extra:
+        return ""
+    return "serviceaccount" if account is not None else "arbitrary-node"
+
+
+def _asked_for(user: User, wanted: User, mode: str, request: Callable[[], Attributes] | None) -> Iterable[Attributes]:
+    if mode == _LEGACY:
+        yield from _impersonations(user, wanted, "impersonate", "")
+    elif request is not None:
+        asked = request()
+        yield replace(asked, verb=f"impersonate-on:{mode}:{asked.verb}")
+        yield from _impersonations(user, wanted, f"impersonate:{mode}", AUTHENTICATION)
+
+
+def _completed(wanted: User, *, nodes: bool) -> User:
+    """The user with the groups that go without saying."""
+    groups, account = wanted.groups, _account_of(wanted.name)
+    if nodes:
+        groups = ("system:nodes",)
+    elif account is not None and not groups:
+        groups = ("system:serviceaccounts", f"system:serviceaccounts:{account[0]}")
+    if wanted.name == ANONYMOUS.name:
+        groups = groups if UNAUTHENTICATED in groups else (*groups, UNAUTHENTICATED)
+    elif AUTHENTICATED not in groups and UNAUTHENTICATED not in groups:
+        groups = (*groups, AUTHENTICATED)
+    return replace(wanted, groups=groups)
+
+
+def _impersonations(user: User, wanted: User, verb: str, group: str) -> Iterable[Attributes]:
+    """What has to be allowed: every part of the wanted user. `group` is the one of users and groups."""
+    account = _account_of(wanted.name)
     if account is not None:
-        yield Attributes(user, "impersonate", "", "serviceaccounts", "", account[0], account[1])
+        yield Attributes(user, verb, group, "serviceaccounts", "", account[0], account[1])
+    elif group and wanted.name.startswith(_NODE):
+        yield Attributes(user, verb, group, "nodes", "", "", wanted.name.removeprefix(_NODE))
     else:
-        yield Attributes(user, "impersonate", "", "users", "", "", name)
-    for group in groups:
-        yield Attributes(user, "impersonate", "", "groups", "", "", group)
-    for key, values in extra.items():
+        yield Attributes(user, verb, group, "users", "", "", wanted.name)
+    if wanted.uid:
+        yield Attributes(user, verb, AUTHENTICATION, "uids", "", "", wanted.uid)
+    for one in wanted.groups:
+        yield Attributes(user, verb, group, "groups", "", "", one)
+    for key, values in wanted.extra:
         for value in values:
-            yield Attributes(user, "impersonate", "authentication.k8s.io", "userextras", key, "", value)
-    if uid:
-        yield Attributes(user, "impersonate", "authentication.k8s.io", "uids", "", "", uid)
+            yield Attributes(user, verb, AUTHENTICATION, "userextras", key, "", value)
 
 
 def _without_user(groups: Iterable[str], extra: Mapping[str, Iterable[str]], uid: str) -> str:

@@ -123,6 +123,15 @@ def parse_version(text: str) -> int:
     return int(text)
 
 
+def check_version(store: Store, text: str) -> None:
+    """A version of which a single object is to be at least. Raises ApiError."""
+    if text and not (text.isascii() and text.isdigit()):
+        said = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+        raise apierrors.ApiError(said)
+    if text and int(text) > store.committed_rv:
+        raise _too_new(int(text), store.committed_rv)
+
+
 async def fetch(store: Store, resource: Resource, namespace: str, name: str) -> Record:
     """One committed object. Raises NotFound."""
     await store.settled(resource.bucket)

@@ -24,6 +24,7 @@ _FIELDS: Mapping[str, Mapping[str, str]] = {
             "spec.hostNetwork",
             "status.phase",
             "status.podIP",
+            "status.podIPs",
             "status.nominatedNodeName",
         )
     },
@@ -70,6 +71,9 @@ class Selection:
         except SelectorError as exc:
             raise BadRequest(str(exc)) from None
         known = _FIELDS.get(resource.bucket, {})
+        if resource.bucket == "events":
+            other = "involvedObject." if resource.group else "regarding."
+            known = {label: path for label, path in known.items() if not label.startswith(other)}
         if resource.custom is not None:
             known = resource.custom.selectable_fields
         for term in fields:

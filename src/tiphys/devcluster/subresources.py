@@ -40,10 +40,19 @@ _REFUSED = {
 }
 
 
-def refusal(subresource: str) -> ApiError | None:
-    """Why this subresource does not exist here, None when it does."""
+REACH = "embedded.tiphys.dev/reach"
+"""Annotation of a Pod that stands for something outside of the cluster: how that is reached instead, as one sentence."""
+
+
+def refusal(subresource: str, pod: Record | None = None) -> ApiError | None:
+    """Why this subresource does not exist here, None when it does. `pod` may say by its annotation REACH what to do."""
     why = _REFUSED.get(subresource)
-    return None if why is None else ApiError(why, code=501, reason="NotImplemented")
+    if why is None:
+        return None
+    reach = (pod.obj["metadata"].get("annotations") or {}).get(REACH) if pod is not None else None
+    if reach and subresource in ("portforward", "proxy"):
+        why = f"{why.partition(';')[0]}; {reach}"
+    return ApiError(why, code=501, reason="NotImplemented")
 
 
 # ---- scale ----

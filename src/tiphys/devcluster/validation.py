@@ -325,6 +325,9 @@ def _resource_quota(causes: Causes, obj: Json, old: Json | None) -> None:
 
 def _autoscaler(causes: Causes, obj: Json, old: Json | None) -> None:
     spec = obj["spec"]
+    if (share := spec.get("targetCPUUtilizationPercentage")) is not None and share < 1:
+        path = "spec.metrics[0].resource.target.averageUtilization"
+        causes.append(invalid_value(path, share, "must be greater than 0"))
     low, high, target = spec.get("minReplicas"), spec.get("maxReplicas", 0), spec["scaleTargetRef"]
     if low is not None and low < 1:
         causes.append(invalid_value("spec.minReplicas", low, "must be greater than or equal to 1"))

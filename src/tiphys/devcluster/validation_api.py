@@ -145,7 +145,9 @@ def check_definition(causes: Causes, obj: Json, old: Json | None) -> None:
     versions = spec.get("versions") or []
     if sum(bool(one.get("storage")) for one in versions) != 1:
         detail = "must have exactly one version marked as storage version"
-        causes.append(invalid_value("spec.versions", spec.get("versions"), detail))
+        causes.append(invalid_value("spec.versions", versions, detail))
+    if old is not None:
+        _check_stored_versions(causes, obj, {one.get("name") for one in versions})
     seen: set[str] = set()
     for index, version in enumerate(versions):
         path = f"spec.versions[{index}]"
@@ -191,6 +193,18 @@ def _schema_faults(versions: Sequence[Json]) -> list[FieldCause]:
         has_status = (version.get("subresources") or {}).get("status") is not None
         faults.extend(structural_errors(schema, path, has_status=has_status))
     return faults
+
+
+def _check_stored_versions(causes: Causes, definition: Json, names: set[Any]) -> None:
+    """A version in which objects may be kept does not go."""
+    for index, name in enumerate(definition.get("status", {}).get("storedVersions") or ()):
+        if name not in names:
+            detail = (
+                f"missing from spec.versions; {name} was previously a storage version, and must remain in spec.versions"
+                f" until a storage migration ensures no data remains persisted in {name} and removes {name} from"
+                " status.storedVersions"
+            )
+            causes.append(invalid_value(f"status.storedVersions[{index}]", name, detail))
 
 
 def _established(definition: Json) -> bool:

@@ -321,8 +321,8 @@ def _check_owners(causes: Causes, owners: Sequence[Mapping[str, Any]], field: st
             if not owner.get(part):
                 causes.append(invalid_value(f"{field}.{part}", "", "must not be empty"))
         version, kind = owner.get("apiVersion", ""), owner.get("kind", "")
-        if not version:
-            causes.append(invalid_value(f"{field}.apiVersion", "", "version must not be empty"))
+        if not version or version.count("/") > 1:
+            causes.append(invalid_value(f"{field}.apiVersion", version, "version must not be empty"))
         if (version, kind) == ("v1", "Event"):
             shown = {part: owner[part] for part in _OWNER_ORDER if part in owner}
             causes.append(invalid_struct(field, shown, "/v1, Kind=Event is disallowed from being an owner"))

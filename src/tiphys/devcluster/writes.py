@@ -112,7 +112,7 @@ class Writer:
         """
         metadata = _metadata(obj)
         self._check_namespace(resource, namespace, metadata)
-        if metadata.get("resourceVersion"):
+        if (given := metadata.get("resourceVersion") or "0").isdigit() and int(given):
             raise ApiError("resourceVersion should not be set on objects to be created")
         self._check_parent(resource, namespace, metadata.get("name") or "")
         self.rules.default(resource, obj)
@@ -218,8 +218,7 @@ class Writer:
                 f" UID in object meta: {record.uid}",
             )
         if not metadata.get("resourceVersion") and subresource == "" and self._needs_version(resource):
-            cause = invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
-            raise apierrors.invalid(resource.plural, resource.group, name, [cause])
+            raise _version_missing(resource, name)
         return self.update(resource, record, lambda live: obj, options, subresource=subresource, warnings=warnings)
 
     def _needs_version(self, resource: Resource) -> bool:
@@ -245,13 +244,16 @@ class Writer:
 
         def make(live: Object) -> Object:
             raw = patched(resource, live, request)
+            _check_type(resource, name, raw, request)
             obj, found = self._ingest(resource, raw, options, request)
             warnings.extend(found)
             metadata = obj["metadata"]
             if metadata.get("name") != name:
                 raise _wrong_name(metadata.get("name"), name)
-            if resource.namespaced and metadata.get("namespace") != namespace:
+            if resource.namespaced and metadata.setdefault("namespace", namespace) != namespace:
                 raise BadRequest(_OTHER_NAMESPACE)
+            if metadata.get("resourceVersion") in (None, "0") and self._needs_version(resource) and not subresource:
+                raise _version_missing(resource, name)
             return obj
 
         return self.update(resource, record, make, options, subresource=subresource, warnings=warnings)
@@ -270,18 +272,23 @@ class Writer:
         warnings: list[str] = []
         now = format_time(self.clock.now())
 
+        stored = self.registry.stored(resource.bucket) or resource
+
         def merged(live: Object | None) -> Object:
+            known = live
+            if live is not None and resource.custom is not None and stored is not resource:
+                known = resource.custom.decode(live, resource)[0]  # what only the other version has is not merged
             found = self.ownership.apply(
                 resource,
-                live,
+                known,
                 config,
                 manager=options.manager,
                 force=options.force,
                 subresource=subresource,
                 now=now,
             )
-            if found is live:
-                return found
+            if found is known:
+                return live if live is not None else found
             return self.rules.decode(resource, found).obj
 
         if record is None:
@@ -297,6 +304,8 @@ class Writer:
                     " and no existing object was found",
                 )
             obj = merged(None)
+            if not obj["metadata"].get("name"):
+                raise _wrong_name("", name)
             obj["metadata"].pop("resourceVersion", None)
             self.rules.default(resource, obj)
             return self._insert(resource, namespace, obj, options, now, warnings, name)
@@ -344,6 +353,8 @@ class Writer:
         if new is live:
             return Outcome(live, rv=record.rv, warnings=warnings)
         given = new["metadata"].get("resourceVersion")
+        if given and not given.isdigit():
+            raise ApiError(f'strconv.ParseUint: parsing "{given}": invalid syntax')
         if given and given != "0" and given != str(record.rv):
             raise apierrors.conflict(resource.plural, resource.group, name)
         new["metadata"]["resourceVersion"] = str(record.rv)
@@ -433,6 +444,26 @@ def _metadata(obj: Object) -> Object:
 
 def _key(resource: Resource, namespace: str, name: str) -> str:
     return f"{namespace}/{name}" if resource.namespaced else "/" + name
+
+
+def _version_missing(resource: Resource, name: str) -> ApiError:
+    cause = invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
+    return apierrors.invalid(resource.plural, resource.group, name, [cause])
+
+
+def _check_type(resource: Resource, name: str, raw: Object, request: PatchRequest) -> None:
+    """A patch may not make an object of another kind or version. Raises Invalid."""
+    kind, version = raw.get("kind"), raw.get("apiVersion")
+    if resource.custom is not None:
+        group = str(version or "").rpartition("/")[0]
+        if kind and kind != resource.kind:
+            raise apierrors.invalid(str(kind), group, name, [invalid_value("kind", kind, f"must be {resource.kind}")])
+        if version and version != resource.api_version:
+            cause = invalid_value("apiVersion", version, f"must be {resource.api_version}")
+            raise apierrors.invalid(resource.kind, group, name, [cause])
+    elif kind and version and (kind, version) != (resource.kind, resource.api_version) and request.kind != "strategic":
+        said = f'no kind "{kind}" is registered for version "{version}" in scheme "pkg/runtime/scheme.go:111"'
+        raise apierrors.invalid("", "", "", [invalid_value("patch", request.shown(raw), said)])
 
 
 def _judging_group(resource: Resource) -> str:

@@ -16,6 +16,7 @@ from tiphys.apimachinery.apierrors import AlreadyExists, ApiError, NotFound
 from tiphys.devenv import daemons
 from tiphys.devenv.daemons import Alive, DaemonError
 from tiphys.devenv.example import APPLICATION, ExampleError, application, ensure_repository
+from tiphys.devenv.frontdoor import stand_in
 from tiphys.devenv.home import Home, HomeError, Ports, is_free
 from tiphys.devenv.login import log_in
 from tiphys.kube.client import ApiResource, KubeClient
@@ -141,6 +142,7 @@ async def _up(home: Home, env: Mapping[str, str], say: Say) -> Standing:
             await _start_engine(home, ports, daemon_env, say)
         else:
             await _until_address(home, say)
+        await _say_where(home, client, say)
         initial_password = await log_in(home, client, say)
         if not home.example_made.exists():
             await _create_example(home, client, say)
@@ -240,6 +242,17 @@ async def _until_ready(home: Home, client: KubeClient, _say: Say) -> None:
             break
         await asyncio.sleep(_POLL_S)
     raise _with_last_words(home, CLUSTER, f"the embedded cluster is not ready: {seen}")
+
+
+async def _say_where(home: Home, client: KubeClient, say: Say) -> None:
+    """Have a port-forward to the engine's Service answered with where the engine is; nothing else needs that Service."""
+    url = home.address.read_text().strip()
+    if not url.startswith("http"):
+        return
+    try:
+        await stand_in(client, url)
+    except (ApiError, ClusterUnreachable) as error:
+        say(f"the Service argocd-server cannot be made: {error}")
 
 
 async def _create_example(home: Home, client: KubeClient, say: Say) -> None:

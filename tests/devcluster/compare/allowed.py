@@ -18,18 +18,21 @@ TABLE = Path(__file__).parent / "differences.yaml"
 
 @dataclass(frozen=True)
 class Row:
-    """One wanted difference. `patterns` are pairs of a case and a place in its answer."""
+    """One wanted difference. `patterns`: a case, a place in its answer, and a text that one of the two values holds."""
 
     id: str
     where: str
     here: str
     there: str
-    patterns: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...]
+    patterns: tuple[tuple[re.Pattern[str], re.Pattern[str], str], ...]
     untested: str
 
     def allows(self, found: Difference) -> bool:
         """Whether the row is about this difference."""
-        return any(case.match(found.case) and at.match(found.where) for case, at in self.patterns)
+        said = f"{found.real} {found.ours}"
+        return any(
+            case.match(found.case) and at.match(found.where) and text in said for case, at, text in self.patterns
+        )
 
 
 def rows(path: Path = TABLE) -> list[Row]:
@@ -38,7 +41,11 @@ def rows(path: Path = TABLE) -> list[Row]:
     found = []
     for one in listed:
         assert ("match" in one) != ("untested" in one), f"{one['id']}: either match or untested"
-        patterns = tuple((_pattern(entry["case"]), _pattern(entry.get("at", "*"))) for entry in one.get("match", ()))
+        patterns = tuple(
+            (_pattern(case), _pattern(entry.get("at", "*")), entry.get("says", ""))
+            for entry in one.get("match", ())
+            for case in ([entry["case"]] if isinstance(entry["case"], str) else entry["case"])
+        )
         found.append(Row(one["id"], one["where"], one["here"], one["there"], patterns, one.get("untested", "")))
     return found
 

@@ -65,9 +65,12 @@ def plain(value: Any, key: str = "") -> Any:
         entries = found.get("managedFields")
         if isinstance(entries, list):
             found["managedFields"] = sorted(entries, key=_text)
-        if found.get("reason") == "Conflict":  # of applies, in the order of a map
-            details = found.get("details") or {}
-            details["causes"] = sorted(details.get("causes") or (), key=_text)
+        causes = (found.get("details") or {}).get("causes") if isinstance(found.get("details"), dict) else None
+        if isinstance(causes, list) and len(causes) > 1:  # often in the order of a map, in the message too
+            found["details"]["causes"] = sorted(causes, key=_text)
+            found["message"] = str(found.get("message")).partition(": ")[0]
+        if isinstance(found.get("warning"), list):
+            found["warning"] = sorted(found["warning"])
         return found
     if isinstance(value, list):
         return [plain(one, key) for one in value]

@@ -12,7 +12,7 @@ from tests.devcluster.compare.scenarios import scenarios
 def _row(case: str, at: str, name: str = "one") -> Row:
     from tests.devcluster.compare.allowed import _pattern
 
-    return Row(name, "", "", "", ((_pattern(case), _pattern(at)),), "")
+    return Row(name, "", "", "", ((_pattern(case), _pattern(at), ""),), "")
 
 
 def test_an_unlisted_difference_and_a_listed_one_that_is_gone_are_both_found() -> None:
