@@ -145,7 +145,7 @@ def check_definition(causes: Causes, obj: Json, old: Json | None) -> None:
     versions = spec.get("versions") or []
     if sum(bool(one.get("storage")) for one in versions) != 1:
         detail = "must have exactly one version marked as storage version"
-        causes.append(invalid_value("spec.versions", versions, detail))
+        causes.append(invalid_value("spec.versions", spec.get("versions"), detail))
     if old is not None:
         _check_stored_versions(causes, obj, {one.get("name") for one in versions})
     seen: set[str] = set()
