@@ -90,6 +90,15 @@ class OperationRun:
         """It was asked for some resources only: no hooks, no history."""
         return self.operation.sync is not None and bool(self.operation.sync.resources)
 
+    def heed(self, recorded: OperationState | None) -> None:
+        """Somebody may have written into the Application that this operation is to stop."""
+        if (
+            recorded is not None
+            and recorded.phase == OperationPhase.TERMINATING
+            and recorded.started_at == self.started_at
+        ):
+            self.terminating = True
+
     def state(self) -> OperationState:
         """operationState as it is to be written."""
         sync = self.operation.sync

@@ -307,13 +307,7 @@ class Operations:
 
     def _look_for_stop(self, app: Application, context: Context, run: OperationRun) -> float | None:
         """Notice that somebody, or the time limit of a sync, stops the operation. Seconds left until the limit."""
-        recorded = app.status.operation_state
-        if (
-            recorded is not None
-            and recorded.phase == OperationPhase.TERMINATING
-            and recorded.started_at == run.started_at
-        ):
-            run.terminating = True
+        run.heed(app.status.operation_state)
         limit = context.settings.sync_timeout_s
         if limit <= 0 or run.terminating:
             return None

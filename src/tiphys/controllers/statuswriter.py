@@ -91,7 +91,10 @@ class StatusWriter:
     async def write(self, key: Key, app: Application, known: Known, *, sync_problem: str = "") -> None:
         """Write what is known now, if it means something or a refresh is to be answered."""
         app = self.current(key, app)
-        operation = known.run.state() if known.run is not None else app.status.operation_state
+        operation = app.status.operation_state
+        if known.run is not None:
+            known.run.heed(operation)  # or the order to stop, come since the operation was last looked at, were undone
+            operation = known.run.state()
         after = self._status(app, known, operation, sync_problem)
         if not known.asked and not _means_something(app.status, after):
             await self._flush(key, app, known, after)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.unit.controllers.conftest import AUTOMATED, Bench, config_map
 
+from tiphys.controllers.bootstrap import CRDS
 from tiphys.controllers.controlplane import APPLICATIONS, CONFIG_MAPS
-from tiphys.kube.client import MERGE
+from tiphys.kube import discovery
+from tiphys.kube.client import MERGE, KubeClient
 from tiphys.wiring import Engine
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -147,3 +150,38 @@ async def test_a_local_repository_that_vanishes_and_comes_back_is_said_and_notic
         return await bench.config_map("a") == {"a": "2"}
 
     await bench.until(new, "the commit after its return")
+
+
+async def test_a_kind_that_is_served_some_time_after_its_definition_is_not_waited_for_in_vain(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An API server tells of the new CRD first and of its kind in discovery later, with no event in between."""
+    group = f"{bench.name}.example.org"
+    bench.repo.commit({"apps/one.yaml": f"apiVersion: {group}/v1\nkind: Gadget\nmetadata: {{name: one}}\n"})
+    await bench.create(syncPolicy=AUTOMATED)
+    await bench.until_status(phase="Failed")
+    fetch, loop = discovery.fetch_catalogue, asyncio.get_running_loop()
+    defined_at = loop.time()
+
+    async def late(client: KubeClient) -> discovery.Catalogue:
+        found = await fetch(client)
+        if loop.time() - defined_at > 2.0:
+            return found
+        kept = {pair: rows for pair, rows in found.resources.items() if pair[0] != group}
+        return discovery.Catalogue(
+            versions={name: versions for name, versions in found.versions.items() if name != group}, resources=kept
+        )
+
+    monkeypatch.setattr(discovery, "fetch_catalogue", late)
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    crd = {
+        "metadata": {"name": f"gadgets.{group}"},
+        "spec": {
+            "group": group,
+            "names": {"kind": "Gadget", "plural": "gadgets", "singular": "gadget", "listKind": "GadgetList"},
+            "scope": "Namespaced",
+            "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}],
+        },
+    }
+    await bench.client.create(CRDS, crd, field_manager="test")
+    await bench.until_status(sync="Synced", phase="Succeeded")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from tiphys.engine.states import (
     SyncStatus,
     TargetState,
 )
-from tiphys.kube.client import MERGE
+from tiphys.kube.client import MERGE, ApiResource
 from tiphys.wiring import Engine
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -80,6 +81,26 @@ async def test_terminating_deletes_the_running_hook_and_is_not_retried(bench: Be
     assert app["status"]["operationState"].get("retryCount", 0) == 0
     await bench.until(lambda: _gone(bench, "pre"), "the hook is gone")
     assert await bench.rows(engine) == [("Failed", False)]
+
+
+async def test_an_order_to_stop_that_comes_while_progress_is_written_is_not_undone(
+    bench: Bench, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.repo.commit({"apps/hook.yaml": hook("pre"), "apps/a.yaml": config_map("a")})
+    await bench.create()
+    await bench.until_status(sync="OutOfSync")
+    create = engine.client.create
+
+    async def stopped_at_once(resource: ApiResource, body: Mapping[str, Any], *rest: Any, **more: Any) -> Any:
+        made = await create(resource, body, *rest, **more)
+        if resource.kind == "Job":
+            await bench.patch({"status": {"operationState": {"phase": "Terminating"}}})
+            await engine.plane.read_application(("argocd", bench.name))
+        return made
+
+    monkeypatch.setattr(engine.client, "create", stopped_at_once)
+    await bench.patch(ASK)
+    await bench.until_status(phase="Failed", message="Operation terminated", operation=False)
 
 
 async def _gone(bench: Bench, name: str) -> bool:
