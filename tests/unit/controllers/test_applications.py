@@ -158,7 +158,7 @@ async def test_a_kind_that_is_served_some_time_after_its_definition_is_not_waite
     """An API server tells of the new CRD first and of its kind in discovery later, with no event in between."""
     group = f"{bench.name}.example.org"
     bench.repo.commit({"apps/one.yaml": f"apiVersion: {group}/v1\nkind: Gadget\nmetadata: {{name: one}}\n"})
-    await bench.create(syncPolicy=AUTOMATED)
+    await bench.create(syncPolicy={**AUTOMATED, "retry": {"limit": 0}})
     await bench.until_status(phase="Failed")
     fetch, loop = discovery.fetch_catalogue, asyncio.get_running_loop()
     defined_at = loop.time()
