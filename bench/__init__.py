@@ -1,1 +1,1 @@
-"""Measurements of the whole product as processes; docs/benchmarks.md says how to read them."""
+"""Benchmarks of the product as processes; `python -m bench --help` lists them."""

@@ -15,10 +15,11 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """MiB of a process tree. PSS counts shared pages once."""
+    """MiB of a process tree. PSS counts shared pages once; `peak` is the sum of the processes' own highest RSS."""
 
     rss: float
     pss: float
+    peak: float
     processes: int
 
 
@@ -59,20 +60,27 @@ def own_cpu_s(pid: int) -> float:
     return sum(int(x) for x in _stat(pid)[11:13]) / TICKS_PER_S
 
 
+def self_cpu_s() -> float:
+    """CPU seconds of this process and of the children it has waited for."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
+
+
 def memory(pid: int) -> Memory:
     """Memory of a process tree now."""
-    rss = pss = 0
+    found = {"Rss:": 0, "Pss:": 0, "VmHWM:": 0}
     members = tree(pid)
     for member in members:
-        try:
-            for line in Path(f"/proc/{member}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Rss:"):
-                    rss += int(line.split()[1])
-                elif line.startswith("Pss:"):
-                    pss += int(line.split()[1])
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    return Memory(round(rss / 1024, 1), round(pss / 1024, 1), len(members))
+        for name in ("smaps_rollup", "status"):
+            try:
+                for line in Path(f"/proc/{member}/{name}").read_text().splitlines():
+                    words = line.split()
+                    if words and words[0] in found:
+                        found[words[0]] += int(words[1])
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+    rss, pss, peak = (round(kib / 1024, 1) for kib in found.values())
+    return Memory(rss, pss, peak, len(members))
 
 
 def busy_s() -> float:
@@ -96,6 +104,7 @@ def machine() -> dict[str, object]:
         "cpus": os.cpu_count(),
         "cpu": model,
         "memory_gib": round(memory_kib / 2**20),
+        "kernel": platform.release().split("-")[0],
         "python": platform.python_version(),
         "load_1min": round(os.getloadavg()[0], 2),
         "speed": speed(),

@@ -1,0 +1,65 @@
+"""Results as files: one for each benchmark, engine, size and flavour."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).resolve().parent / "results"
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One benchmark of one engine. `figures` are medians with ranges when there were several repetitions."""
+
+    bench: str
+    engine: str
+    n: int
+    flavour: str
+    cluster: str
+    git: str
+    fsync: bool
+    repetitions: int
+    machine: dict[str, Any]
+    figures: dict[str, Any] = field(default_factory=dict)
+    not_measured: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of its file."""
+        parts = [self.bench, self.engine, str(self.n), self.flavour]
+        if self.cluster != "real":
+            parts.append(self.cluster)
+        return "-".join(parts) + ".json"
+
+    def payload(self) -> dict[str, Any]:
+        """As JSON."""
+        return {"version": VERSION, **asdict(self)}
+
+
+def read(payload: dict[str, Any]) -> Result:
+    """A result from JSON. Raises ValueError for another version of the format."""
+    if payload.pop("version", None) != VERSION:
+        raise ValueError(f"results of version {VERSION} are read only")
+    return Result(**payload)
+
+
+def show(payload: Any) -> str:
+    """JSON text, which a change of one figure changes in one line."""
+    return json.dumps(payload, indent=1, default=str)
+
+
+def save(result: Result) -> Path:
+    """Write a result to where the page is made from; the file."""
+    FOLDER.mkdir(exist_ok=True)
+    path = FOLDER / result.name
+    path.write_text(show(result.payload()) + "\n")
+    return path
+
+
+def load_all(folder: Path = FOLDER) -> list[Result]:
+    """The results that are there, by name."""
+    return [read(json.loads(path.read_text())) for path in sorted(folder.glob("*.json"))]
