@@ -221,6 +221,34 @@ def test_create_update_patch_and_delete(
     assert api.refused(404, "GET", path, project="default") == f'applications.argoproj.io "{name}" not found'
 
 
+def test_sources_of_which_nothing_can_be_made_are_refused(
+    environment: Environment, api: Api, repo: GitRepository, namespace: str
+) -> None:
+    repo.commit(my_app())
+    name, away = f"typo-{namespace}", f"{repo.url}-gone"
+    path = f"{V1}/applications/{name}"
+
+    def asked(**source: Any) -> dict[str, Any]:
+        found = body(name, repo, namespace)
+        found["spec"]["source"].update(source)
+        return found
+
+    spoken = f"application spec for {name} is invalid: InvalidSpecError: "
+    said = api.refused(400, "POST", f"{V1}/applications", asked(path="apps/my-ap"))
+    assert said.startswith(f"{spoken}Unable to generate manifests in apps/my-ap: rpc error: code = Unknown desc = ")
+    assert said.endswith("app path does not exist")
+    assert api.refused(400, "POST", f"{V1}/applications", asked(repoURL=away)).startswith(
+        f"{spoken}repository not accessible: "
+    )
+    assert environment.application(name) is None
+
+    api.ok("POST", f"{V1}/applications?validate=false", asked(path="apps/my-ap"))
+    api.ok("PUT", f"{path}/spec", {**asked(path="apps/my-ap")["spec"], "syncPolicy": {"automated": {}}})
+    assert "Unable to generate" in api.refused(400, "PUT", f"{path}/spec", asked(path="apps/your-app")["spec"])
+    api.ok("PUT", f"{path}/spec", asked()["spec"])
+    api.ok("DELETE", path)
+
+
 def test_what_is_deployed_can_be_seen(api: Api, deployed: str, namespace: str, repo: GitRepository) -> None:
     path = f"{V1}/applications/{deployed}"
     app = api.get(path)

@@ -320,6 +320,10 @@ class ApplicationController:
         app = self._plane.applications.get(key)
         if not isinstance(app, Application):
             raise StageError("target", ConditionType.INVALID_SPEC_ERROR, f"application {key[1]} cannot be read")
+        return await self.context_of(app)
+
+    async def context_of(self, app: Application) -> Context:
+        """What an Application, which need not be there, refers to. Raises StageError."""
         known = Known(uid=app.uid, instance=app.instance_name(self._plane.namespace))
         return await self._comparer.context(app, known)
 

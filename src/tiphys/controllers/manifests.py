@@ -13,11 +13,14 @@ from typing import Any
 
 import orjson
 
+from tiphys.apimachinery.apierrors import ApiError
 from tiphys.controllers.application import ApplicationController
 from tiphys.controllers.comparison import Context, target_of
 from tiphys.controllers.controlplane import Key
 from tiphys.controllers.masking import SECRET, mask_secrets
 from tiphys.engine.states import Rendered, StageError, Target, TargetState
+from tiphys.kube.discovery import DiscoveryError
+from tiphys.kube.transport import ClusterUnreachable
 from tiphys.model.application import Application
 from tiphys.model.source import ApplicationSource
 from tiphys.store.database import StoreError
@@ -61,6 +64,23 @@ class Manifests:
             "sourceType": target.source_type,
         }
         return {name: value for name, value in answer.items() if value or name == "manifests"}
+
+    async def problem_of(self, app: Application) -> str:
+        """Why nothing can be made of the sources of an Application that may not be there yet; empty when something can.
+
+        A cluster that does not answer is no fault of the sources.
+        """
+        try:
+            context = await self._controller.context_of(app)
+            await self._controller.target_at(context, app.spec.all_sources)
+        except StageError as error:
+            if error.stage == "source":
+                return f"repository not accessible: {error.message}"
+            paths = ", ".join(source.path or source.chart for source in app.spec.all_sources)
+            return f"Unable to generate manifests in {paths}: rpc error: code = Unknown desc = {error.message}"
+        except (ApiError, ClusterUnreachable, DiscoveryError):
+            return ""
+        return ""
 
     async def _deployed(self, context: Context, revisions: Mapping[int, str]) -> TargetState | None:
         """The target an earlier operation applied at these revisions, made from kept renders; None when that is not kept."""

@@ -88,6 +88,8 @@ async def create_application(context: Context) -> Response:
     _validate(context, asked, check_spec=request.query_bool("validate", True))
     existing = services.applications.get(asked.namespace, asked.name)
     if existing is None:
+        if request.query_bool("validate", True):
+            await _require_sources(context, asked)
         metadata = {name: value for name, value in asked.metadata.items() if name in _METADATA_OF_CREATE}
         wanted = replace(asked, metadata=metadata, operation=None, status=Application().status)
         return _answer(await services.writer.create(application_object(wanted)))
@@ -97,6 +99,7 @@ async def create_application(context: Context) -> Response:
     if not upsert:
         raise invalid_argument("existing application spec is different, use upsert flag to force update")
     context.enforce("applications", "update", existing.rbac_object(services.namespace), existing.project)
+    await _require_new_sources(context, current, asked)
     return await _update(context, existing, asked, merge_metadata=True)
 
 
@@ -108,6 +111,7 @@ async def update_application(context: Context) -> Response:
         raise invalid_argument("the application in the body is not the one in the path")
     _enforce_move(context, app, asked)
     _validate(context, asked, check_spec=context.request.query_bool("validate", True))
+    await _require_new_sources(context, _parsed(app), asked)
     return await _update(context, app, asked)
 
 
@@ -118,6 +122,7 @@ async def update_spec(context: Context) -> Response:
     asked = replace(_parsed(app), spec=_normalized(parse_application({"spec": body}, fold_case=True)).spec)
     _enforce_move(context, app, asked)
     _validate(context, asked, check_spec=context.request.query_bool("validate", True))
+    await _require_new_sources(context, _parsed(app), asked)
     answer = await context.services.writer.json_patch(
         app.namespace, app.name, [{"op": "add", "path": "/spec", "value": encode(asked.spec)}]
     )
@@ -146,6 +151,7 @@ async def patch_application(context: Context) -> Response:
         raise invalid_argument("the patch would rename the application")
     _enforce_move(context, app, asked)
     _validate(context, asked)
+    await _require_new_sources(context, _parsed(app), asked)
     return await _update(context, app, asked)
 
 
@@ -225,6 +231,27 @@ def _validate(context: Context, app: Application, *, check_spec: bool = True) ->
         if problems:
             listed = ";".join(f"InvalidSpecError: {problem}" for problem in problems)
             raise invalid_argument(f"application spec for {app.name} is invalid: {listed}")
+
+
+async def _require_sources(context: Context, app: Application) -> None:
+    """Raises RequestError when nothing can be rendered from the sources of the Application.
+
+    Source: an error that a user quoted, crossplane-contrib/provider-argocd issue 209.
+    """
+    manifests = context.services.manifests
+    problem = await manifests.problem_of(app) if manifests is not None else ""
+    if problem:
+        raise invalid_argument(f"application spec for {app.name} is invalid: InvalidSpecError: {problem}")
+
+
+async def _require_new_sources(context: Context, current: Application, asked: Application) -> None:
+    """Render the sources an Application is to get.
+
+    Differs: Argo CD renders for every update, so that nobody can switch automation off while the repository is away or a
+    commit is broken; sources that stay are not rendered here.
+    """
+    if context.request.query_bool("validate", True) and current.spec.all_sources != asked.spec.all_sources:
+        await _require_sources(context, asked)
 
 
 def _enforce_move(context: Context, current: StoredApplication, asked: Application) -> None:

@@ -13,6 +13,7 @@ from tiphys.apimachinery.names import ResourceKey
 from tiphys.credentials.book import EMPTY_BOOK, RepositoryBook
 from tiphys.engine.source.pushes import Push
 from tiphys.identity.sessions import Sessions
+from tiphys.model.application import Application
 from tiphys.model.appproject import AppProject
 from tiphys.model.cluster import Cluster
 from tiphys.policy.rbac import RBAC
@@ -149,6 +150,9 @@ class Manifests(Protocol):
 
         Raises StageError, ApiError, ClusterUnreachable.
         """
+
+    async def problem_of(self, app: Application) -> str:
+        """Why nothing can be made of the sources of an Application that may not be there yet; empty when something can."""
 
 
 class Commit(Protocol):
