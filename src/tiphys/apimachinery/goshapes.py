@@ -120,6 +120,10 @@ class Shapes:
             name = self._kinds[f"meta.k8s.io/v1/{gvk.kind}"]
         return name
 
+    def fields(self, name: str) -> Mapping[str, list[str]] | None:
+        """The fields of a struct by its full name, in Go's order, each with its type first; None when it is no struct."""
+        return self._types.get(self._alias.get(name, name))
+
     def value_decoder(self, name: str) -> Decode | None:
         """The function for a type by its full name, `api.core.v1.PodSpec`; None when there is no such type."""
         if name not in self._types and name not in self._alias and name not in _SPECIAL:

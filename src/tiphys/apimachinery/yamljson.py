@@ -24,7 +24,17 @@ from yaml._yaml import CParser
 from tiphys.apimachinery.yamlscalars import NEVER_SPECIAL, go_float, resolve_plain, whole_number
 from tiphys.apimachinery.yamlwrite import dump_yaml
 
-__all__ = ["DEFAULT_LIMITS", "YamlError", "YamlLimits", "canonical_json", "digest", "dump_yaml", "load_all", "load_one"]
+__all__ = [
+    "DEFAULT_LIMITS",
+    "YamlError",
+    "YamlLimits",
+    "canonical_json",
+    "digest",
+    "dump_yaml",
+    "load_all",
+    "load_first",
+    "load_one",
+]
 
 
 class YamlError(ValueError):
@@ -76,6 +86,21 @@ def load_one(text: bytes | str, *, strict: bool = False, limits: YamlLimits = DE
     documents = load_all(text, strict=strict, limits=limits)
     if len(documents) > 1:
         raise YamlError("a second document where one was expected", document=1)
+    return documents[0] if documents else None
+
+
+def load_first(text: bytes | str, *, strict: bool = False, limits: YamlLimits = DEFAULT_LIMITS) -> Any:
+    """The first document of `text`, None when it is empty; what follows it is not looked at. Raises YamlError.
+
+    Source: sigs.k8s.io/yaml yaml.go, which reads one document.
+    """
+    if len(text) > limits.size_bytes:
+        raise YamlError(f"text of {len(text)} bytes is larger than the limit of {limits.size_bytes}")
+    if not strict and text[:1] in ("{", b"{", "[", b"["):
+        found = _load_json(text, limits.depth)
+        if found is not None:
+            return found
+    documents = _load_yaml(text, strict, limits, only_first=True)
     return documents[0] if documents else None
 
 
@@ -147,7 +172,7 @@ class _Composer(CParser):
         self._depth -= 1
 
 
-def _load_yaml(text: bytes | str, strict: bool, limits: YamlLimits) -> list[Any]:
+def _load_yaml(text: bytes | str, strict: bool, limits: YamlLimits, *, only_first: bool = False) -> list[Any]:
     found: list[Any] = []
     index = 0
     composer = None
@@ -163,6 +188,8 @@ def _load_yaml(text: bytes | str, strict: bool, limits: YamlLimits) -> list[Any]
             if value is not None:
                 found.append(value)
             index += 1
+            if only_first:
+                break
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = error.problem or error.context or "not valid YAML"

@@ -17,7 +17,15 @@ from tiphys.devcluster.auth import ANONYMOUS, User
 from tiphys.devcluster.core import Core
 from tiphys.devcluster.discovery import Discovery, version_info
 from tiphys.devcluster.handlers import Answer, Handlers, PageNotFoundError, Request, WatchAnswer, not_found_path
-from tiphys.devcluster.negotiation import AggregatedForm, Query, discovery_form, object_form
+from tiphys.devcluster.negotiation import (
+    AggregatedForm,
+    Form,
+    Query,
+    discovery_form,
+    document_as_yaml,
+    object_form,
+    writes_json,
+)
 from tiphys.devcluster.openapi import OpenApi
 from tiphys.devcluster.rbac import Attributes
 from tiphys.devcluster.rbac_gate import attributes_of
@@ -37,6 +45,7 @@ MAX_WATCH_S = 3600.0  # a watch without timeoutSeconds ends some time, as on the
 
 _JSON: Header = (b"content-type", b"application/json")
 _YAML: Header = (b"content-type", b"application/yaml")
+_TEXT: Header = (b"content-type", b"text/plain; charset=utf-8")
 _NOT_CACHED: Header = (b"cache-control", b"no-cache, private")
 _CHECKS = ("ping", "log", "etcd")
 _HEALTH = ("/healthz", "/livez", "/readyz")
@@ -72,7 +81,7 @@ class App:
         except ApiError as exc:
             await _send_error(send, exc)
         except PageNotFoundError:
-            await _send(send, 404, b"404 page not found\n", (b"content-type", b"text/plain; charset=utf-8"))
+            await _send(send, 404, b"404 page not found\n", _TEXT)
         except Exception as exc:  # a bug or a failed store: said to the client, with details in the log
             if is_too_deep(exc):
                 await _send_error(send, apierrors.bad_request("exceeded max depth"))
@@ -88,6 +97,8 @@ class App:
             return
         if path in ("/version", "/version/"):
             _only_get(method)
+            if not writes_json(_accept(headers)):
+                raise apierrors.NotAcceptable("406: Not Acceptable\n\nAvailable representations: application/json")
             await _send(send, 200, orjson.dumps(version_info()))
             return
         user = self._user_of(scope, headers)
@@ -95,15 +106,14 @@ class App:
         if object_path is None:
             query = Query(scope["query_string"])
             self._core.gate.admit(user, method, path, None, query)
-            _only_get(method)
-            await self._document(path, headers, query, send)
+            await self._document(method, path, headers, query, send)
             return
         request = Request(
             method=method,
             path=object_path,
             query=Query(scope["query_string"]),
             user=user,
-            accept=headers.get(b"accept", b"").decode("latin-1"),
+            accept=_accept(headers),
             content_type=headers.get(b"content-type", b"").decode("latin-1"),
             user_agent=headers.get(b"user-agent", b"").decode("latin-1"),
         )
@@ -150,56 +160,67 @@ class App:
     async def _health(self, path: str, send: Send) -> None:
         failure = self._core.store.failure
         if failure is not None:
-            await _send(send, 500, b"[-]store failed\n", (b"content-type", b"text/plain; charset=utf-8"))
+            await _send(send, 500, b"[-]store failed\n", _TEXT)
             return
-        await _send(send, 200, b"ok", (b"content-type", b"text/plain; charset=utf-8"))
+        await _send(send, 200, b"ok", _TEXT, sniffed=path not in _HEALTH)
 
-    async def _document(self, path: str, headers: dict[bytes, bytes], query: Query, send: Send) -> None:
+    async def _document(self, method: str, path: str, headers: dict[bytes, bytes], query: Query, send: Send) -> None:
+        """Discovery and OpenAPI. Most of it is answered whatever the method is, as on the real server."""
         parts = path.strip("/").split("/")
-        body: bytes | None = None
-        if parts == [""]:
-            body = orjson.dumps(
-                {"paths": ["/api", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]}
-            )
-        elif parts in (["api"], ["apis"]):
-            form = discovery_form(headers.get(b"accept", b"").decode("latin-1"))
-            if form is not AggregatedForm.NONE:
-                await self._aggregated("/" + parts[0], form, headers, send)
-                return
-            body = self._discovery.core_versions() if parts == ["api"] else self._discovery.group_list()
-        elif parts[0] == "api" and len(parts) == 2:
-            body = self._discovery.resource_list("", parts[1])
-        elif parts[0] == "apis" and len(parts) == 2:
-            body = self._discovery.group(parts[1])
-        elif parts[0] == "apis" and len(parts) == 3:
-            body = self._discovery.resource_list(parts[1], parts[2])
-        elif parts == ["openapi", "v3"]:
-            body = self._openapi.index()
-        elif parts[:2] == ["openapi", "v3"]:
+        accept = _accept(headers)
+        if parts[:2] == ["openapi", "v3"] and len(parts) > 2:
             await self._openapi_document("/".join(parts[2:]), query, send)
             return
-        if (
-            body is None
-            and parts[0] in ("api", "apis")
-            and (len(parts) == 2 or parts[1] in self._core.registry.groups())
-        ):
+        if parts in (["api"], ["apis"]):
+            form = discovery_form(accept)
+            if form is not AggregatedForm.NONE and method == "GET":
+                await self._aggregated("/" + parts[0], form, headers, send)
+                return
+        body = self._plain_document(parts)
+        if body is None:
+            if path.startswith("/.well-known/openid-configuration/"):
+                raise not_found_path()
+            if parts[0] not in ("api", "apis") or (len(parts) > 2 and parts[1] not in self._core.registry.groups()):
+                raise PageNotFoundError
             if parts[0] == "apis" and len(parts) == 2:
                 raise PageNotFoundError
             raise not_found_path()
-        if body is None:
-            raise PageNotFoundError
+        routed = parts[0] == "api" or (len(parts) == 3 and not self._serves_custom(parts[1], parts[2]))
+        if routed:
+            _only_get(method)
+        if parts[0] in ("api", "apis") and document_as_yaml(accept, routed=routed):
+            await _send(send, 200, dump_yaml(orjson.loads(body)).encode(), _YAML)
+            return
         await _send(send, 200, body)
+
+    def _serves_custom(self, group: str, version: str) -> bool:
+        found = self._core.registry.groups().get(group, {}).get(version, {})
+        return any(one.custom is not None for one in found.values())
+
+    def _plain_document(self, parts: list[str]) -> bytes | None:
+        if parts == [""]:
+            return self._discovery.paths()
+        if parts == ["api"]:
+            return self._discovery.core_versions()
+        if parts == ["apis"]:
+            return self._discovery.group_list()
+        if parts[0] == "api" and len(parts) == 2:
+            return self._discovery.resource_list("", parts[1])
+        if parts[0] == "apis" and len(parts) == 2:
+            return self._discovery.group(parts[1])
+        if parts[0] == "apis" and len(parts) == 3:
+            return self._discovery.resource_list(parts[1], parts[2])
+        return self._openapi.index() if parts == ["openapi", "v3"] else None
 
     async def _openapi_document(self, path: str, query: Query, send: Send) -> None:
         found = self._openapi.document(path)
         if found is None:
-            raise not_found_path()
+            await _send(send, 404, b"", None)
+            return
         body, digest = found
         extra: list[Header] = [(b"etag", f'"{digest}"'.encode()), (b"vary", b"Accept")]
         if query.text("hash") == digest:
             extra.append((b"cache-control", b"public, immutable, max-age=31536000"))
-        else:
-            extra.append((b"cache-control", b"no-cache, private"))
         await _send(send, 200, body, _JSON, extra)
 
     async def _aggregated(self, root: str, form: AggregatedForm, headers: dict[bytes, bytes], send: Send) -> None:
@@ -209,6 +230,7 @@ class App:
         if headers.get(b"if-none-match") == etag.encode():
             await _send(send, 304, b"", (b"content-type", kind), extra)
             return
+        extra.append((b"cache-control", b"public"))
         await _send(send, 200, body, (b"content-type", kind), extra)
 
     # ---- watches ----
@@ -268,8 +290,12 @@ class App:
             watch.poke_bookmark()
 
 
+def _accept(headers: dict[bytes, bytes]) -> str:
+    return headers.get(b"accept", b"").decode("latin-1")
+
+
 def _only_get(method: str) -> None:
-    if method not in ("GET", "HEAD"):
+    if method != "GET":
         raise apierrors.MethodNotAllowed("the server does not allow this method on the requested resource")
 
 
@@ -304,7 +330,8 @@ def _wants_yaml(accept: str) -> bool:
     if "yaml" not in accept:
         return False
     try:
-        return object_form(accept)[1]
+        form, as_yaml = object_form(accept)
+        return as_yaml and form is Form.FULL
     except ApiError:
         return False
 
@@ -319,11 +346,21 @@ def _warning(text: str) -> bytes:
 
 
 async def _send(
-    send: Send, code: int, body: bytes, content_type: Header = _JSON, extra: list[Header] | None = None
+    send: Send,
+    code: int,
+    body: bytes,
+    content_type: Header | None = _JSON,
+    extra: list[Header] | None = None,
+    *,
+    sniffed: bool = False,
 ) -> None:
-    headers: list[Header] = [content_type, _NOT_CACHED, (b"content-length", b"%d" % len(body))]
-    if content_type[1].startswith(b"text/plain;"):
-        headers.append((b"x-content-type-options", b"nosniff"))
+    headers: list[Header] = [(b"content-length", b"%d" % len(body))]
+    if content_type is not None:
+        headers.append(content_type)
+        if content_type[1].startswith(b"text/plain;") and not sniffed:
+            headers.append((b"x-content-type-options", b"nosniff"))
+    if not extra or all(name != b"cache-control" for name, _ in extra):
+        headers.append(_NOT_CACHED)
     if extra:
         headers += extra
     await send({"type": "http.response.start", "status": code, "headers": headers})

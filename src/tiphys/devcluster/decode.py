@@ -18,9 +18,9 @@ from tiphys.apimachinery import goshapes
 from tiphys.apimachinery.apierrors import ApiError, FieldCause, UnsupportedMediaType, bad_request, invalid
 from tiphys.apimachinery.goshapes import DecodeError
 from tiphys.apimachinery.names import GroupVersionKind, split_api_version
-from tiphys.apimachinery.yamljson import YamlError, load_one
+from tiphys.apimachinery.yamljson import YamlError, load_first
 from tiphys.devcluster import protobuf
-from tiphys.devcluster.gojson import syntax_error
+from tiphys.devcluster.gojson import read_json
 
 JSON: Final = "application/json"
 YAML: Final = "application/yaml"
@@ -167,8 +167,8 @@ def parse_body(
             obj = orjson.loads(body)
         except orjson.JSONDecodeError:
             obj = _reread(body, expected)
-        if strict and isinstance(obj, dict) and _may_repeat(obj, body):
-            duplicates = tuple(path for path, repeated in _paths(_pairs(body)) if repeated)
+        if strict:
+            duplicates = tuple(repeated_fields(obj, body))
     if obj is None:
         obj = {}
     if not isinstance(obj, dict):
@@ -226,19 +226,17 @@ def _unknown(path: str) -> str:
 
 def _reread(body: bytes, expected: GroupVersionKind) -> Any:
     """A body orjson refused: what the standard reader makes of it, or Go's complaint."""
-    problem = syntax_error(body)
-    if problem is None:
-        try:
-            value = json.loads(body.decode("utf-8", "replace"))
-            text = json.dumps(value, ensure_ascii=False)
-            # As Go reads it, half of a surrogate pair is the replacement character.
-            return json.loads(_SURROGATE.sub("\ufffd", text)) if _SURROGATE.search(text) else value
-        except (ValueError, RecursionError):
-            problem = "exceeded max depth"
-    raise _unrecognised(body, expected, f"couldn't get version/kind; json parse error: {problem}")
+    try:
+        return read_json(body)
+    except ValueError as error:
+        raise _unrecognised(body, expected, f"couldn't get version/kind; json parse error: {error}") from None
 
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
+def repeated_fields(obj: Any, body: bytes) -> list[str]:
+    """Paths of the fields that stand twice in a JSON body whose value is `obj`."""
+    if not isinstance(obj, dict) or not _may_repeat(obj, body):
+        return []
+    return [path for path, repeated in _paths(_pairs(body)) if repeated]
 
 
 def _may_repeat(obj: dict[str, Any], body: bytes) -> bool:
@@ -272,21 +270,41 @@ def _parse_yaml(body: bytes, expected: GroupVersionKind, strict: bool) -> tuple[
     duplicates: tuple[str, ...] = ()
     if strict:
         try:
-            return load_one(body, strict=True), ()
+            return _sorted(load_first(body, strict=True)), ()
         except YamlError as error:
             if "already set in map" not in error.problem:
                 raise _bad_yaml(body, expected, error) from error
             where = f"line {error.line}: " if error.line is not None else ""
             duplicates = (f"yaml: unmarshal errors:\n  {where}{error.problem}",)
     try:
-        return load_one(body), duplicates
+        return _sorted(load_first(body)), duplicates
     except YamlError as error:
         raise _bad_yaml(body, expected, error) from error
 
 
+def _sorted(value: Any) -> Any:
+    """The value with members in alphabetic order: YAML is turned into JSON before it is read, through maps."""
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(one) for one in value] if isinstance(value, list) else value
+
+
 def _bad_yaml(body: bytes, expected: GroupVersionKind, error: YamlError) -> ApiError:
-    where = f"line {error.line}: " if error.line is not None else ""
-    return _unrecognised(body, expected, f"yaml: {where}{error.problem}")
+    return _unrecognised(body, expected, yaml_problem(error))
+
+
+_BAD_CHARACTER = re.compile(r'unacceptable character #x\w+: (.*) in "<byte string>", position \d+')
+
+
+def yaml_problem(error: YamlError) -> str:
+    """What Go's YAML reader says where ours says `error`. Source: go.yaml.in/yaml/v2 decode.go fail."""
+    problem, line = error.problem, error.line or 0
+    if found := _BAD_CHARACTER.fullmatch(problem):
+        return f"yaml: {found[1]}"
+    if line <= 1:  # of its first line it says nothing
+        return f"yaml: {problem}"
+    # It counts lines from nought but for what the scanner finds.
+    return f"yaml: line {line - 1 if problem.startswith('did not find expected') else line}: {problem}"
 
 
 _TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'

@@ -80,6 +80,19 @@ class Discovery:
             "items": items,
         }
 
+    def paths(self) -> bytes:
+        """The `/` document: what else can be asked for."""
+        return self._cached(("paths",), lambda: {"paths": sorted(self._known_paths())})[0]
+
+    def _known_paths(self) -> list[str]:
+        found = ["/api", "/api/v1", "/apis", "/apis/", "/openapi/v3", "/openapi/v3/", "/version"]
+        for check in ("/healthz", "/livez", "/readyz"):
+            found += [check, f"{check}/etcd", f"{check}/log", f"{check}/ping"]
+        for group, versions in self._registry.groups().items():
+            if group:
+                found += [f"/apis/{group}", *(f"/apis/{group}/{version}" for version in versions)]
+        return found
+
     def core_versions(self) -> bytes:
         """The plain `/api` document."""
         return orjson.dumps(
@@ -172,7 +185,7 @@ def _plain_rows(resource: Resource) -> list[dict[str, Any]]:
         row["shortNames"] = list(resource.short_names)
     if resource.categories:
         row["categories"] = list(resource.categories)
-    if resource.is_stored:
+    if resource.is_stored and resource.plural != "componentstatuses":
         row["storageVersionHash"] = _storage_hash(resource)
     rows = [row]
     for sub in resource.subresources.values():

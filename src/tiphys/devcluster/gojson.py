@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+import json
+import re
+from typing import Any, Final
 
 MAX_DEPTH: Final = 10000
 
@@ -24,6 +26,25 @@ def syntax_error(text: bytes) -> str | None:
     except _Stop as stop:
         return stop.problem
     return None
+
+
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
+def read_json(body: bytes) -> Any:
+    """The value of a text that need not be good Unicode. Raises ValueError with Go's complaint.
+
+    As Go reads it, what is no UTF-8 and half of a surrogate pair are the replacement character.
+    """
+    problem = syntax_error(body)
+    if problem is not None:
+        raise ValueError(problem)
+    try:
+        value = json.loads(body.decode("utf-8", "replace"))
+        text = json.dumps(value, ensure_ascii=False)
+        return json.loads(_SURROGATE.sub("\ufffd", text)) if _SURROGATE.search(text) else value
+    except (ValueError, RecursionError):
+        raise ValueError("exceeded max depth") from None
 
 
 class _Stop(Exception):

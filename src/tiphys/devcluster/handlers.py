@@ -11,18 +11,18 @@ import orjson
 from tiphys.apimachinery import apierrors
 from tiphys.apimachinery.apierrors import ApiError, BadRequest, MethodNotAllowed, NotFound
 from tiphys.apimachinery.names import GroupVersionKind
-from tiphys.apimachinery.yamljson import YamlError, load_one
+from tiphys.apimachinery.yamljson import YamlError, load_first
 from tiphys.devcluster import answers, deletion, subresources
 from tiphys.devcluster.answers import View
 from tiphys.devcluster.auth import User
 from tiphys.devcluster.bodies import read_object
 from tiphys.devcluster.conversion import convert
 from tiphys.devcluster.core import Core
-from tiphys.devcluster.decode import decode_body, decode_options, field_validation
+from tiphys.devcluster.decode import decode_body, decode_options, field_validation, repeated_fields, yaml_problem
 from tiphys.devcluster.deletion import Deleted, DeleteOptions, options_of_query, parse_delete_options
-from tiphys.devcluster.gojson import syntax_error
+from tiphys.devcluster.gojson import read_json
 from tiphys.devcluster.namespaces import finalize
-from tiphys.devcluster.negotiation import Query, object_form, patch_type
+from tiphys.devcluster.negotiation import Form, Query, asks_for_list, object_form, patch_type
 from tiphys.devcluster.patches import PatchRequest, readable
 from tiphys.devcluster.reads import ListOptions, check_version, fetch, list_page, parse_version
 from tiphys.devcluster.resources import Resource
@@ -117,10 +117,10 @@ class Handlers:
             raise not_found_path()
         if path.name and resource.namespaced and not path.namespace:
             raise not_found_path()
-        object_form(request.accept)  # what cannot be written is not done either
+        _check_form(resource, request)  # what cannot be written is not done either
         if path.name and not path.subresource and request.method == "POST":
             return await self._post_on_object(resource, request)
-        if not path.subresource or path.subresource in resource.subresources:
+        if path.subresource in resource.subresources or (not path.subresource and _verb(request) in resource.verbs):
             request.warnings += _deprecation(resource)
         if path.subresource:
             return await self._subresource(resource, request)
@@ -270,6 +270,7 @@ class Handlers:
             patch,
             self._options(request, validation, apply=patch.kind == "apply"),
             subresource=path.subresource,
+            warnings=request.warnings,
         )
 
     def _read_patch(self, resource: Resource, request: Request) -> PatchRequest:
@@ -279,18 +280,23 @@ class Handlers:
                 cause = apierrors.required("fieldManager", "is required for apply patch")
                 raise apierrors.invalid("PatchOptions", "meta.k8s.io", "", [cause])
             try:
-                return PatchRequest("apply", load_one(request.body), request.body)
+                return PatchRequest("apply", load_first(request.body), request.body)
             except YamlError as exc:
-                raise BadRequest(f"error decoding YAML: {exc.problem}") from None
+                said = f"error converting YAML to JSON: {yaml_problem(exc)}"
+                raise BadRequest(f"error decoding YAML: {said}") from None
         if request.query.flag("force"):
             cause = apierrors.forbidden_value("force", "may not be specified for non-apply patch")
             raise apierrors.invalid("PatchOptions", "meta.k8s.io", "", [cause])
         try:
             body = orjson.loads(request.body)
-        except orjson.JSONDecodeError as exc:
-            said = "" if kind == "strategic" else "error decoding patch: "
-            raise BadRequest(f"{said}{syntax_error(request.body) or exc}") from None
-        return PatchRequest(kind, readable(kind, body), request.body)  # type: ignore[arg-type]
+        except orjson.JSONDecodeError:
+            try:
+                body = read_json(request.body)
+            except ValueError as exc:
+                said = "" if kind == "strategic" else "error decoding patch: "
+                raise BadRequest(f"{said}{exc}") from None
+        duplicates = [] if kind == "json" else repeated_fields(body, request.body)
+        return PatchRequest(kind, readable(kind, body), request.body, duplicates)  # type: ignore[arg-type]
 
     async def _delete(self, resource: Resource, request: Request) -> Answer:
         options = self._delete_options(resource, request)
@@ -375,6 +381,7 @@ class Handlers:
         pod = self._core.store.get("pods", f"{path.namespace}/{path.name}") if resource.bucket == "pods" else None
         refused = subresources.refusal(path.subresource, pod)
         if refused is not None:
+            await fetch(self._core.store, resource, path.namespace, path.name)  # of what is not there, that is said
             raise refused
         verb = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}.get(
             request.method
@@ -464,6 +471,38 @@ def _success(resource: Resource, record: Record) -> Object:
     details["kind"] = resource.plural
     details["uid"] = record.uid
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+
+
+def _verb(request: Request) -> str:
+    named = bool(request.path.name)
+    many = {"GET": "list", "DELETE": "deletecollection", "POST": "create"}
+    one = {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "POST": "create"}
+    return (one if named else many).get(request.method, "")
+
+
+def _check_form(resource: Resource, request: Request) -> None:
+    """Refuse a form that cannot be written. Raises NotAcceptable."""
+    is_list = request.method == "GET" and not request.path.name
+    try:
+        form, _ = object_form(request.accept)
+    except apierrors.NotAcceptable as exc:
+        if is_list and exc.message.startswith("406: ") and resource.custom is None:
+            streams = "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
+            raise apierrors.NotAcceptable(f"{exc.message}, {streams}") from None
+        raise
+    if form is Form.PARTIAL and request.method == "GET" and not request.query.flag("watch"):
+        package = resource.group.partition(".")[0] or "core"
+        listed = asks_for_list(request.accept)
+        if is_list and not listed:
+            raise apierrors.NotAcceptable(
+                "you requested PartialObjectMetadata, but the requested object is a list"
+                f" (*{package}.{resource.kind}List)"
+            )
+        if listed and not is_list:
+            raise apierrors.NotAcceptable(
+                "you requested PartialObjectMetadataList, but the requested object is not a list"
+                f" (*{package}.{resource.kind})"
+            )
 
 
 def _deprecation(resource: Resource) -> list[str]:

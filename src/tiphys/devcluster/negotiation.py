@@ -68,6 +68,35 @@ def parse_accept(header: str) -> list[MediaType]:
 _WRITABLE = (JSON, "*/*", YAML)
 
 
+_ONLY = (
+    "only the following media types are accepted: application/json, application/yaml,"
+    " application/vnd.kubernetes.protobuf"
+)
+_AVAILABLE = (
+    "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml,"
+    " application/vnd.kubernetes.protobuf"
+)
+
+
+def writes_json(accept: str) -> bool:
+    """Whether JSON will do."""
+    return not accept or any(one.name in (JSON, "*/*") for one in parse_accept(accept))
+
+
+def document_as_yaml(accept: str, *, routed: bool) -> bool:
+    """Whether a discovery document is wanted in YAML. Raises NotAcceptable.
+
+    `routed`: the path belongs to a group built in, which is refused earlier, in other words.
+    """
+    found = parse_accept(accept) if accept else [MediaType(JSON, {})]
+    for one in found:
+        if one.name in _WRITABLE and not one.parameters.get("as"):
+            return one.name == YAML
+    if PROTOBUF in accept and "as=" not in accept:
+        return False
+    raise NotAcceptable(_AVAILABLE if routed and not any(one.name in _WRITABLE for one in found) else _ONLY)
+
+
 def object_form(accept: str) -> tuple[Form, bool]:
     """(form of the objects, write YAML) for an Accept header. Raises NotAcceptable when nothing fits.
 
@@ -95,15 +124,15 @@ def object_form(accept: str) -> tuple[Form, bool]:
     if PROTOBUF in accept and "as=" not in accept:
         # A Go client that reads nothing but protobuf: it still decodes JSON by the answer's Content-Type.
         return Form.FULL, False
-    if unknown_form:
-        raise NotAcceptable(
-            "only the following media types are accepted: application/json, application/yaml,"
-            " application/vnd.kubernetes.protobuf"
-        )
-    raise NotAcceptable(
-        "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml,"
-        " application/vnd.kubernetes.protobuf"
-    )
+    raise NotAcceptable(_ONLY if unknown_form else _AVAILABLE)
+
+
+def asks_for_list(accept: str) -> bool:
+    """Whether the form an Accept header asks for is that of a list of metadata."""
+    wanted = [
+        one.parameters["as"] for one in parse_accept(accept) if one.name in _WRITABLE and one.parameters.get("as")
+    ]
+    return bool(wanted) and wanted[0] == "PartialObjectMetadataList"
 
 
 def discovery_form(accept: str) -> AggregatedForm:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import orjson
-
-from tiphys.apimachinery import jsonpatch, mergepatch, patchmeta, strategicmerge
-from tiphys.apimachinery.apierrors import ApiError, BadRequest, request_too_large
+from tiphys.apimachinery import apierrors, goshapes, jsonpatch, mergepatch, patchmeta, strategicmerge
+from tiphys.apimachinery.apierrors import ApiError, BadRequest, invalid_value, request_too_large
 from tiphys.apimachinery.names import GroupVersionKind
+from tiphys.devcluster import patchtexts
 from tiphys.devcluster.resources import Resource
 
 Object = dict[str, Any]
@@ -24,20 +23,15 @@ class PatchRequest:
     raw: bytes = b""
     duplicates: list[str] = field(default_factory=list)
 
-    def shown(self, made: Object) -> str:
+    def shown(self, resource: Resource, live: Object, made: Object) -> str:
         """What messages quote: a strategic patch itself, of the others the object they made."""
-        return _go_value(self.body) if self.kind == "strategic" else orjson.dumps(made).decode()
-
-
-def _go_value(value: Any) -> str:
-    """A value as Go's %v prints it: `map[a:1 b:[x y]]`."""
-    if isinstance(value, dict):
-        return "map[" + " ".join(f"{key}:{_go_value(value[key])}" for key in sorted(value)) + "]"
-    if isinstance(value, list):
-        return "[" + " ".join(_go_value(one) for one in value) + "]"
-    if value is None:
-        return "<nil>"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+        if self.kind == "strategic":
+            return patchtexts.go_value(self.body)
+        kind = GroupVersionKind(resource.group, resource.version, resource.kind)
+        type_name = None if resource.custom is not None else goshapes.builtin().type_name(kind)
+        if self.kind == "json":
+            return patchtexts.operated_text(type_name, self.body, made)
+        return patchtexts.merged_text(type_name, live, self.body, made)
 
 
 _GO_NAMES = {list: "array", str: "string", int: "number", float: "number", bool: "bool", dict: "object"}
@@ -83,3 +77,44 @@ def patched(resource: Resource, live: Object, request: PatchRequest) -> Object:
     if not isinstance(result, dict):
         raise BadRequest("the patch does not leave an object")
     return result
+
+
+def check_type(
+    resource: Resource, name: str, made: Object, request: PatchRequest, live: Object, *, strict: bool
+) -> None:
+    """A patch may not make an object of another kind or version. Raises ApiError."""
+    kind, version = made.get("kind"), made.get("apiVersion")
+    if resource.custom is not None:
+        _check_custom_type(resource, name, made, request, live)
+    elif request.kind == "strategic":
+        return  # read into the resource's own type, whatever it says
+    elif kind and version and (kind, version) != (resource.kind, resource.api_version):
+        said = f'no kind "{kind}" is registered for version "{version}" in scheme "pkg/runtime/scheme.go:111"'
+        raise unreadable(resource, request, live, made, said)
+    elif kind and not version:
+        # Taken for the form the server itself works with, which reads none of these fields from JSON.
+        lost = ", ".join(f'unknown field "{key}"' for key in sorted(made) if key != "kind")
+        if strict and lost:
+            raise unreadable(resource, request, live, made, f"strict decoding error: {lost}")
+        raise BadRequest(f"the name of the object ({name} based on URL) was undeterminable: name must be provided")
+
+
+def _check_custom_type(resource: Resource, name: str, made: Object, request: PatchRequest, live: Object) -> None:
+    kind, version = made.get("kind"), made.get("apiVersion")
+    group = str(version or "").rpartition("/")[0]
+    if not kind:
+        missing = f"Object 'Kind' is missing in '{request.shown(resource, live, made)}'"
+        raise unreadable(resource, request, live, made, missing)
+    if not version:
+        said = "Object 'apiVersion' is missing in 'object has no apiVersion field'"
+        raise apierrors.internal_error(said)
+    if kind != resource.kind:
+        raise apierrors.invalid(str(kind), group, name, [invalid_value("kind", kind, f"must be {resource.kind}")])
+    if version != resource.api_version:
+        cause = invalid_value("apiVersion", version, f"must be {resource.api_version}")
+        raise apierrors.invalid(resource.kind, group, name, [cause])
+
+
+def unreadable(resource: Resource, request: PatchRequest, live: Object, made: Object, problem: str) -> ApiError:
+    """The error of a patch whose outcome is not an object of the resource; it quotes the outcome."""
+    return apierrors.invalid("", "", "", [invalid_value("patch", request.shown(resource, live, made), problem)])

@@ -9,7 +9,7 @@ import orjson
 from tiphys.apimachinery.apierrors import ApiError, InternalError
 
 # Refusals that say nothing about an object carry empty details.
-_EMPTY_DETAILS = frozenset(("NotFound", "MethodNotAllowed", "Invalid", "NotAcceptable", "Forbidden"))
+_EMPTY_DETAILS = frozenset(("NotFound", "MethodNotAllowed", "Invalid", "Forbidden"))
 
 
 def write_status(error: ApiError) -> bytes:
@@ -23,7 +23,7 @@ def status_of(error: ApiError) -> dict[str, Any]:
     Source: recorded kube-apiserver 1.36.2, wire-1.36 (unknown path, wrong method, failed JSON patch).
     """
     status = error.to_status()
-    if "details" not in status and (error.reason in _EMPTY_DETAILS or error.message.startswith("415: ")):
+    if "details" not in status and (error.reason in _EMPTY_DETAILS or error.message.startswith(("406: ", "415: "))):
         code = status.pop("code")
         status = {**status, "details": {}, "code": code}
     return status

@@ -12,7 +12,8 @@ from tiphys.devcluster import objectmeta
 from tiphys.devcluster.conversion import convert
 from tiphys.devcluster.deletion import finish_if_due
 from tiphys.devcluster.ownership import Ownership
-from tiphys.devcluster.patches import PatchRequest, patched
+from tiphys.devcluster.patches import PatchRequest, check_type, patched, unreadable
+from tiphys.devcluster.patchtexts import converter_problem
 from tiphys.devcluster.resources import Registry, Resource
 from tiphys.devcluster.store import Record, Store
 from tiphys.devcluster.strategy import Rules
@@ -233,6 +234,7 @@ class Writer:
         options: WriteOptions,
         *,
         subresource: str = "",
+        warnings: list[str] | None = None,
     ) -> Outcome:
         """PATCH in any of its four kinds; an apply of an object that is not there creates it."""
         record = self.store.get(resource.bucket, _key(resource, namespace, name))
@@ -240,12 +242,12 @@ class Writer:
             return self._apply(resource, namespace, name, record, request, options, subresource)
         if record is None:
             raise apierrors.not_found(resource.plural, resource.group, name)
-        warnings: list[str] = []
+        warnings = warnings if warnings is not None else []
 
         def make(live: Object) -> Object:
             raw = patched(resource, live, request)
-            _check_type(resource, name, raw, request)
-            obj, found = self._ingest(resource, raw, options, request)
+            check_type(resource, name, raw, request, live, strict=options.field_validation == "Strict")
+            obj, found = self._ingest(resource, raw, options, request, live)
             warnings.extend(found)
             metadata = obj["metadata"]
             if metadata.get("name") != name:
@@ -323,8 +325,9 @@ class Writer:
         metadata = dict(metadata) if isinstance(metadata, dict) else {}
         if config.get("kind") != resource.kind:
             group, _, version = str(config.get("apiVersion") or "").rpartition("/")
-            raise BadRequest(f"invalid object type: {group}/{version}, Kind={config.get('kind') or ''}")
-        if (given := metadata.get("name")) and given != name:
+            named = config.get("kind")
+            raise BadRequest(f"invalid object type: {group}/{version}, Kind={named if isinstance(named, str) else ''}")
+        if isinstance(given := metadata.get("name"), str) and given and given != name:
             raise _wrong_name(given, name)
         if resource.namespaced:
             self._check_namespace(resource, namespace, metadata)
@@ -414,14 +417,16 @@ class Writer:
         return self.store.put(resource.bucket, record.key, new)
 
     def _ingest(
-        self, resource: Resource, raw: Object, options: WriteOptions, request: PatchRequest
+        self, resource: Resource, raw: Object, options: WriteOptions, request: PatchRequest, live: Object
     ) -> tuple[Object, list[str]]:
         """What a patch made, as an object of the resource, and warnings about fields it does not have."""
         try:
             decoded = self.rules.decode(resource, raw)
         except BadRequest as exc:
             said = exc.message.partition(" cannot be handled as a ")[2].partition(": ")[2] or exc.message
-            raise apierrors.invalid("", "", "", [invalid_value("patch", request.shown(raw), said)]) from None
+            if request.kind == "strategic":
+                said = converter_problem(said)
+            raise unreadable(resource, request, live, raw, said) from None
         obj = decoded.obj
         _metadata(obj)
         problems = [f'duplicate field "{path}"' for path in request.duplicates]
@@ -430,7 +435,7 @@ class Writer:
             return obj, []
         if options.field_validation == "Strict":
             said = "strict decoding error: " + ", ".join(problems)
-            raise apierrors.invalid("", "", "", [invalid_value("patch", request.shown(raw), said)])
+            raise unreadable(resource, request, live, raw, said)
         return obj, problems
 
 
@@ -449,21 +454,6 @@ def _key(resource: Resource, namespace: str, name: str) -> str:
 def _version_missing(resource: Resource, name: str) -> ApiError:
     cause = invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
     return apierrors.invalid(resource.plural, resource.group, name, [cause])
-
-
-def _check_type(resource: Resource, name: str, raw: Object, request: PatchRequest) -> None:
-    """A patch may not make an object of another kind or version. Raises Invalid."""
-    kind, version = raw.get("kind"), raw.get("apiVersion")
-    if resource.custom is not None:
-        group = str(version or "").rpartition("/")[0]
-        if kind and kind != resource.kind:
-            raise apierrors.invalid(str(kind), group, name, [invalid_value("kind", kind, f"must be {resource.kind}")])
-        if version and version != resource.api_version:
-            cause = invalid_value("apiVersion", version, f"must be {resource.api_version}")
-            raise apierrors.invalid(resource.kind, group, name, [cause])
-    elif kind and version and (kind, version) != (resource.kind, resource.api_version) and request.kind != "strategic":
-        said = f'no kind "{kind}" is registered for version "{version}" in scheme "pkg/runtime/scheme.go:111"'
-        raise apierrors.invalid("", "", "", [invalid_value("patch", request.shown(raw), said)])
 
 
 def _judging_group(resource: Resource) -> str:

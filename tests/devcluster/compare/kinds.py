@@ -28,6 +28,8 @@ CSR = (
     "K3hXWXYKcm5ZOFJCem5hYUk0WG1ZNGF0dk1pWFZIWDdRdHRORUNJRWh0WFNlb0t5Z0JxRkVkdW9PS1BVS1FoM283OW5xZgpaMk5j"
     "SHB3Y0VyU2wKLS0tLS1FTkQgQ0VSVElGSUNBVEUgUkVRVUVTVC0tLS0tCg=="
 )
+# Said as often as the server judges metadata, which depends on the kind.
+FAULTY: dict[str, Any] = {"labels": {"x": "y" * 64}, "finalizers": ["plain"], "ownerReferences": [{}]}
 LABELLED = "labelSelector=compared=here"
 
 
@@ -197,6 +199,7 @@ def _patches(one: str, manifest: dict[str, Any], given: dict[str, Any]) -> list[
         Step("PATCH", one, given["change"], MERGE, label="merge change"),
         Step("PATCH", one, given["change"], STRATEGIC, label="strategic change"),
         *bad,
+        Step("PATCH", f"{one}?dryRun=All", {"metadata": FAULTY}, MERGE, label="merge faulty metadata"),
         Step("GET", one, label="get after patches"),
     ]
 
