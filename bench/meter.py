@@ -16,6 +16,9 @@ from bench.site import Site
 
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
+SHOWN_REQUESTS = 0.05
+"""A kind of request that is rarer for each thing is in the sum only."""
+
 Requests = Mapping[tuple[str, str], int]
 """Requests by (verb, resource)."""
 
@@ -67,7 +70,8 @@ class Spent:
             found[f"git_server_cpu_ms_per_{what}"] = round(self.git_cpu_s / count * 1000, 2)
         if self.requests:
             found[f"requests_per_{what}"] = round(sum(self.requests.values()) / count, 2)
-            found[f"requests_per_{what}_by_kind"] = {
+            each = {name: round(n / count, 2) for name, n in by_request(self.requests).items()}
+            found[f"requests_per_{what}_by_kind"] = {name: n for name, n in each.items() if n >= SHOWN_REQUESTS}
                 k: round(v / count, 2) for k, v in by_request(self.requests).items()
             }
         found[f"etcd_wal_kib_per_{what}"] = round(self.wal_bytes / count / 1024, 2)

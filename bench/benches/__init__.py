@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from bench.benches.deploy import first_deploy
 from bench.benches.monorepo import monorepo
+from bench.benches.renders import renders
 from bench.run import Figures, Run
 
 Bench = Callable[[Run], Awaitable[Figures]]
@@ -13,4 +14,5 @@ Bench = Callable[[Run], Awaitable[Figures]]
 BENCHES: dict[str, Bench] = {
     "B1": first_deploy,
     "B3": monorepo,
+    "B4": renders,
 }
