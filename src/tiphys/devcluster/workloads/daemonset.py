@@ -6,6 +6,8 @@ Differs: maxSurge is taken as maxUnavailable 1.
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 from tiphys.apimachinery import meta
 from tiphys.devcluster.workloads import pods as podlib
 from tiphys.devcluster.workloads import revisions
@@ -13,6 +15,15 @@ from tiphys.devcluster.workloads.fields import Json, Key, Obj, controller_refere
 from tiphys.devcluster.workloads.kubelet import NODE
 from tiphys.devcluster.workloads.world import DAEMONSETS, NODES, PODS, REVISIONS, Controller
 from tiphys.runtime.workqueue import After, Done, Result
+
+TOLERATED: Final = (
+    ("not-ready", "NoExecute"),
+    ("unreachable", "NoExecute"),
+    ("disk-pressure", "NoSchedule"),
+    ("memory-pressure", "NoSchedule"),
+    ("pid-pressure", "NoSchedule"),
+    ("unschedulable", "NoSchedule"),
+)
 
 
 class DaemonSets(Controller):
@@ -86,7 +97,7 @@ class DaemonSets(Controller):
         term = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [NODE]}]}
         required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
         affinity["nodeAffinity"] = {**(affinity.get("nodeAffinity") or {}), **required}
-        body["spec"] = {**spec, "affinity": affinity}
+        body["spec"] = {**spec, "affinity": affinity, "tolerations": _tolerations(spec)}
         pod = await self.world.create(PODS, meta.namespace(found), body)
         self.world.tell(DAEMONSETS, found, "Normal", "SuccessfulCreate", f"Created pod: {meta.name(pod)}")
 
@@ -118,3 +129,16 @@ class DaemonSets(Controller):
                 status[name] = count
         await self.world.set_status(DAEMONSETS, found, status)
         return min((wait for wait in waits if wait), default=0.0)
+
+
+def _tolerations(spec: Obj) -> list[Json]:
+    """Those of the template and those of every Pod of a DaemonSet, each in the place of an equal one that is there."""
+    network = (("network-unavailable", "NoSchedule"),) if spec.get("hostNetwork") else ()
+    found: dict[tuple[Any, ...], Json] = {}
+    for one in spec.get("tolerations") or ():
+        place = tuple(one.get(name) or "" for name in ("key", "operator", "value", "effect"))
+        found[place] = dict(one)
+    for name, effect in (*TOLERATED, *network):
+        key = f"node.kubernetes.io/{name}"
+        found[key, "Exists", "", effect] = {"key": key, "operator": "Exists", "effect": effect}
+    return list(found.values())

@@ -1,7 +1,7 @@
 """Endpoints and EndpointSlices of Services that have a selector.
 
 Source: kubernetes pkg/controller/endpoint and pkg/controller/endpointslice; recorded timeline 1.36.
-Differs: one slice for a Service, IPv4 only; no annotation with the time of the change, which would only cost a write.
+Differs: one slice for a Service, IPv4 only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from tiphys.devcluster.workloads.fields import (
     spec_of,
     status_of,
 )
-from tiphys.devcluster.workloads.world import ENDPOINTS, PODS, SERVICES, SLICES, Controller
+from tiphys.devcluster.workloads.triggertime import ANNOTATION, TriggerTimes
+from tiphys.devcluster.workloads.world import ENDPOINTS, PODS, SERVICES, SLICES, Controller, World
 from tiphys.runtime.workqueue import Done, Result, Retry
 
 HEADLESS: Final = "service.kubernetes.io/headless"
@@ -39,6 +40,10 @@ class Endpoints(Controller):
 
     name = "endpoints"
     workers = 4
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._times = TriggerTimes()
 
     def attach(self) -> None:
         self._services = self.follow(SERVICES)
@@ -61,6 +66,7 @@ class Endpoints(Controller):
     async def reconcile(self, key: Key) -> Result:
         service = self._services.get(key)
         if service is None:
+            self._times.forget(key)
             held = self._endpoints.get(key)
             if held is not None and meta.labels(held).get(OLD_MANAGED_BY) == ENDPOINT_CONTROLLER:
                 await self.world.delete(ENDPOINTS, held)
@@ -68,17 +74,14 @@ class Endpoints(Controller):
         spec = spec_of(service)
         if not spec.get("selector") or spec.get("type") == "ExternalName" or meta.is_deleting(service):
             return Done()
-        pods = [
-            pod
-            for pod in self._pods.in_namespace(key[0])
-            if _selects(spec["selector"], pod) and status_of(pod).get("podIP") and not podlib.is_finished(pod)
-        ]
+        selected = [pod for pod in self._pods.in_namespace(key[0]) if _selects(spec["selector"], pod)]
+        time = self._times.changed(key, service, selected)
+        pods = [pod for pod in selected if status_of(pod).get("podIP") and not podlib.is_finished(pod)]
         pods.sort(key=lambda pod: (str(status_of(pod).get("podIP")), meta.name(pod)))
-        if not await self._put_slice(service, pods[:MAX_ENDPOINTS]):
-            return Retry()
-        return Done() if await self._put_endpoints(key, service, pods[:MAX_ENDPOINTS]) else Retry()
+        await self._put_slice(service, pods[:MAX_ENDPOINTS], time)
+        return Done() if await self._put_endpoints(service, pods[:MAX_ENDPOINTS], time) else Retry()
 
-    async def _put_slice(self, service: Obj, pods: Sequence[Obj]) -> bool:
+    async def _put_slice(self, service: Obj, pods: Sequence[Obj], time: str) -> None:
         spec = spec_of(service)
         labels = {**meta.labels(service), SERVICE_NAME: meta.name(service), MANAGED_BY: SLICE_CONTROLLER}
         if spec.get("clusterIP") == "None":
@@ -86,18 +89,18 @@ class Endpoints(Controller):
         publish = bool(spec.get("publishNotReadyAddresses"))
         body: Json = {
             "metadata": {"labels": labels},
-            "endpoints": [_endpoint(pod, publish) for pod in pods] or None,
+            "endpoints": [_endpoint(pod, service, publish) for pod in pods] or None,
             "ports": [{"name": port.get("name", ""), **_port(port, pods)} for port in _ports(service, pods)] or None,
         }
         mine = [one for one in self._slices.owned_by(service) if meta.labels(one).get(MANAGED_BY) == SLICE_CONTROLLER]
         if mine:
-            return await self._bring_to(SLICES, mine[0], body)
+            await self._bring_to(SLICES, mine[0], body, time)
+            return
         owner = controller_reference(service, "v1", "Service")
-        body["metadata"] |= {"generateName": f"{meta.name(service)}-", "ownerReferences": [owner]}
+        body["metadata"] |= {"generateName": f"{meta.name(service)}-", "ownerReferences": [owner], **_noted(time)}
         await self.world.create(SLICES, meta.namespace(service), {**body, "addressType": "IPv4"})
-        return True
 
-    async def _put_endpoints(self, key: Key, service: Obj, pods: Sequence[Obj]) -> bool:
+    async def _put_endpoints(self, service: Obj, pods: Sequence[Obj], time: str) -> bool:
         spec = spec_of(service)
         labels = {**meta.labels(service), OLD_MANAGED_BY: ENDPOINT_CONTROLLER}
         if spec.get("clusterIP") == "None":
@@ -105,8 +108,8 @@ class Endpoints(Controller):
         publish = bool(spec.get("publishNotReadyAddresses"))
         alive = [pod for pod in pods if not meta.is_deleting(pod)]
         subset: Json = {}
-        ready = [_address(pod) for pod in alive if publish or podlib.is_ready(pod)]
-        waiting = [_address(pod) for pod in alive if not publish and not podlib.is_ready(pod)]
+        ready = [_address(pod, service) for pod in alive if publish or podlib.is_ready(pod)]
+        waiting = [_address(pod, service) for pod in alive if not publish and not podlib.is_ready(pod)]
         if ready:
             subset["addresses"] = ready
         if waiting:
@@ -118,23 +121,29 @@ class Endpoints(Controller):
         if ports:
             subset["ports"] = ports
         body: Json = {"metadata": {"labels": labels}, "subsets": [subset] if ready or waiting else None}
-        held = self._endpoints.get(key)
+        held = self._endpoints.get((meta.namespace(service), meta.name(service)))
         if held is not None:
-            return await self._bring_to(ENDPOINTS, held, body)
-        body["metadata"] |= {"name": key[1]}
+            await self._bring_to(ENDPOINTS, held, body, time)
+            return True
+        body["metadata"] |= {"name": meta.name(service), **_noted(time)}
         try:
-            await self.world.create(ENDPOINTS, key[0], body)
+            await self.world.create(ENDPOINTS, meta.namespace(service), body)
         except AlreadyExists:
             return False
         return True
 
-    async def _bring_to(self, resource: str, held: Obj, body: Json) -> bool:
-        """Change what differs. Labels that are no longer wanted go, too."""
+    async def _bring_to(self, resource: str, held: Obj, body: Json, time: str) -> None:
+        """Change what differs. Labels that are no longer wanted go, too; the annotation is about this change alone."""
         now: Json = {name: held.get(name) for name in body if name != "metadata"}
         now["metadata"] = {"labels": meta.labels(held)}
         if change := merge_patch(now, body):
+            if time or ANNOTATION in meta.annotations(held):
+                change.setdefault("metadata", {})["annotations"] = {ANNOTATION: time or None}
             await self.world.patch(resource, held, change)
-        return True
+
+
+def _noted(time: str) -> Json:
+    return {"annotations": {ANNOTATION: time}} if time else {}
 
 
 def _selects(selector: Mapping[str, str], pod: Obj) -> bool:
@@ -157,10 +166,17 @@ def _target(pod: Obj) -> Json:
     return {"kind": "Pod", "namespace": meta.namespace(pod), "name": meta.name(pod), "uid": meta.uid(pod)}
 
 
-def _endpoint(pod: Obj, publish: bool) -> Json:
+def _hostname(pod: Obj, service: Obj) -> Json:
+    """The name by which a Pod is found under the name of the Service it says it belongs to."""
+    spec = spec_of(pod)
+    shown = spec.get("hostname") and spec.get("subdomain") == meta.name(service)
+    return {"hostname": spec["hostname"]} if shown else {}
+
+
+def _endpoint(pod: Obj, service: Obj, publish: bool) -> Json:
     serving = podlib.is_ready(pod)
     terminating = meta.is_deleting(pod)
-    endpoint: Json = {
+    return {
         "addresses": [status_of(pod)["podIP"]],
         "conditions": {
             "ready": publish or (serving and not terminating),
@@ -169,15 +185,17 @@ def _endpoint(pod: Obj, publish: bool) -> Json:
         },
         "targetRef": _target(pod),
         "nodeName": spec_of(pod).get("nodeName"),
+        **_hostname(pod, service),
     }
-    hostname = spec_of(pod).get("hostname")
-    if hostname and spec_of(pod).get("subdomain"):
-        endpoint["hostname"] = hostname
-    return endpoint
 
 
-def _address(pod: Obj) -> Json:
-    return {"ip": status_of(pod)["podIP"], "nodeName": spec_of(pod).get("nodeName"), "targetRef": _target(pod)}
+def _address(pod: Obj, service: Obj) -> Json:
+    return {
+        "ip": status_of(pod)["podIP"],
+        "nodeName": spec_of(pod).get("nodeName"),
+        "targetRef": _target(pod),
+        **_hostname(pod, service),
+    }
 
 
 def _ports(service: Obj, pods: Sequence[Obj]) -> list[Obj]:

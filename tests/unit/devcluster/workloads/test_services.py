@@ -4,7 +4,8 @@ from typing import Any
 
 from tests.support.simulated import DEPLOYMENTS, NAMESPACE, deployment_spec, simulated
 
-from tiphys.devcluster.workloads.world import ENDPOINTS, INGRESSES, SERVICES, SLICES
+from tiphys.devcluster.workloads.triggertime import ANNOTATION
+from tiphys.devcluster.workloads.world import ENDPOINTS, INGRESSES, SERVICES, SLICES, STATEFULSETS
 
 PORTS = [{"name": "http", "port": 80, "targetPort": "web", "protocol": "TCP"}]
 CONTAINER = {"ports": [{"name": "web", "containerPort": 8080, "protocol": "TCP"}]}
@@ -55,6 +56,31 @@ async def test_endpoints_follow_scaling_to_zero_and_the_end_of_the_service() -> 
         assert world.access.objects(SLICES)[0].get("endpoints") is None
         await world.delete(SERVICES, "web")
         assert world.access.objects(ENDPOINTS) == []
+
+
+async def test_pods_are_named_under_the_service_they_say_they_belong_to_and_no_other() -> None:
+    async with simulated() as world:
+        for name in ("mine", "other"):
+            await world.create(SERVICES, name, service(clusterIP="None"))
+        spec = {**deployment_spec(replicas=1, container=CONTAINER), "serviceName": "mine"}
+        await world.create(STATEFULSETS, "db", spec)
+        for name, hostname in (("mine", "db-0"), ("other", None)):
+            (subset,) = world.get(ENDPOINTS, name)["subsets"]
+            (found,) = [one for one in world.access.objects(SLICES) if one["metadata"]["name"].startswith(name)]
+            assert [row.get("hostname") for row in (*subset["addresses"], *found["endpoints"])] == [hostname] * 2
+
+
+async def test_a_change_is_noted_with_its_time_until_a_change_that_no_pod_brought_about() -> None:
+    async with simulated() as world:
+        await world.create(SERVICES, "web", service())
+        made = world.get(SERVICES, "web")["metadata"]["creationTimestamp"]
+        assert world.get(ENDPOINTS, "web")["metadata"]["annotations"] == {ANNOTATION: made}
+        await world.create(DEPLOYMENTS, "web", deployment_spec(replicas=2))
+        noted = world.get(ENDPOINTS, "web")["metadata"]["annotations"][ANNOTATION]
+        assert noted >= made
+        await world.change(DEPLOYMENTS, "web", {"spec": {"replicas": 1}})
+        held = [world.get(ENDPOINTS, "web"), *world.access.objects(SLICES)]
+        assert [ANNOTATION in (one["metadata"].get("annotations") or {}) for one in held] == [False, False]
 
 
 async def test_a_service_without_selector_is_left_alone() -> None:

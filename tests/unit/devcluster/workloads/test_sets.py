@@ -209,3 +209,29 @@ async def test_a_disruption_budget_counts_what_may_be_missing() -> None:
         assert (status["currentHealthy"], status["desiredHealthy"], status["disruptionsAllowed"]) == (3, 2, 1)
         assert status["conditions"][0]["reason"] == "SufficientPods"
         assert world.get(BUDGETS, "web")["metadata"]["namespace"] == NAMESPACE
+
+
+async def test_pods_of_a_daemon_set_stay_whatever_happens_to_the_node() -> None:
+    mine = {
+        "key": "node.kubernetes.io/unreachable",
+        "operator": "Exists",
+        "effect": "NoExecute",
+        "tolerationSeconds": 7,
+    }
+    body = daemon()
+    body["template"]["spec"] |= {"hostNetwork": True, "tolerations": [{"operator": "Exists"}, mine]}
+    async with simulated() as world:
+        await world.create(DAEMONSETS, "agent", body)
+        (pod,) = world.pods(app="web")
+    rows = [(one.get("key", "").rpartition("/")[2], one.get("effect")) for one in pod["spec"]["tolerations"]]
+    assert rows == [
+        ("", None),
+        ("unreachable", "NoExecute"),
+        ("not-ready", "NoExecute"),
+        ("disk-pressure", "NoSchedule"),
+        ("memory-pressure", "NoSchedule"),
+        ("pid-pressure", "NoSchedule"),
+        ("unschedulable", "NoSchedule"),
+        ("network-unavailable", "NoSchedule"),
+    ]
+    assert not any("tolerationSeconds" in one for one in pod["spec"]["tolerations"])
