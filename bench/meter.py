@@ -72,8 +72,6 @@ class Spent:
             found[f"requests_per_{what}"] = round(sum(self.requests.values()) / count, 2)
             each = {name: round(n / count, 2) for name, n in by_request(self.requests).items()}
             found[f"requests_per_{what}_by_kind"] = {name: n for name, n in each.items() if n >= SHOWN_REQUESTS}
-                k: round(v / count, 2) for k, v in by_request(self.requests).items()
-            }
         found[f"etcd_wal_kib_per_{what}"] = round(self.wal_bytes / count / 1024, 2)
         return found
 
