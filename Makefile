@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 export TIPHYS_HOME ?= $(CURDIR)/.tiphys
 PYTEST := $(BIN)/python -m pytest
 # Comparisons with the real server, and what is to hold of both servers.
-REAL_TESTS := $(wildcard tests/devcluster/*_real.py) $(patsubst %,tests/devcluster/test_%.py,access workloads nodesim)
+REAL_TESTS := $(wildcard tests/devcluster/*_real.py) $(patsubst %,tests/devcluster/test_%.py,access workloads nodesim sequences charts)
 
 .PHONY: help
 help: ## List the targets
