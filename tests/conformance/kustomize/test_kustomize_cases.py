@@ -13,11 +13,13 @@ from tests.conformance.kustomize.trees import Trees, write_files
 from tiphys.apimachinery.yamljson import load_all, load_one
 from tiphys.engine.render.kustomize.build import build
 from tiphys.engine.render.kustomize.plan import plan_kustomize
+from tiphys.engine.render.kustomize.schema import Definitions, packed_definitions
 from tiphys.engine.render.tools import RenderContext, ToolError, ToolPlan
 from tiphys.engine.states import SourceTree, StageError
 
 KUBECTL = str(Path(sys.executable).parent / "kubectl")
 HERE = Path(__file__).parent
+DEFINITIONS = Definitions(packed_definitions())
 
 
 def _table(name: str) -> list[Any]:
@@ -38,11 +40,13 @@ def _plan(tree: SourceTree, case: dict[str, Any]) -> ToolPlan:
 
 
 def _built(tree: SourceTree, plan: ToolPlan, root: Path) -> bytes:
+    texts = []
     for file in plan.files:
         target = root / file.path
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(file.content if file.content is not None else tree.read(file.oid))
-    return build(root, plan.request, kubectl=KUBECTL)
+        texts.append(file.content if file.content is not None else tree.read(file.oid))
+        target.write_bytes(texts[-1])
+    return build(root, plan.request, kubectl=KUBECTL, definitions=DEFINITIONS, texts=texts)
 
 
 def _kustomize(root: Path, case: dict[str, Any]) -> bytes:
@@ -60,7 +64,7 @@ def _kustomize(root: Path, case: dict[str, Any]) -> bytes:
     return done.stdout
 
 
-@pytest.mark.parametrize("case", _table("builds.cases.yaml"))
+@pytest.mark.parametrize("case", [*_table("builds.cases.yaml"), *_table("merges.cases.yaml")])
 def test_build_of_the_closure(case: dict[str, Any], trees: Trees, tmp_path: Path) -> None:
     """The planned files alone give what the whole tree gives; files that are not read are not planned."""
     write_files(tmp_path / "whole", case["files"])

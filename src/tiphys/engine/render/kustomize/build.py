@@ -10,9 +10,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tiphys.engine.render.kustomize.schema import Definitions, with_schema
 from tiphys.engine.render.protocol import MAX_OUTPUT_BYTES
 from tiphys.engine.render.tools import ToolError
 
@@ -29,13 +30,23 @@ _OUT_OF_MEMORY = (
 )
 
 
-def build(root: Path, request: Mapping[str, object], *, kubectl: str) -> bytes:
+def build(
+    root: Path,
+    request: Mapping[str, object],
+    *,
+    kubectl: str,
+    definitions: Definitions | None = None,
+    texts: Sequence[bytes] = (),
+) -> bytes:
     """Build `request["path"]` below `root`, with `request["options"]`; the YAML that Kustomize prints.
 
     `kubectl` is the program's path. It gets an empty environment and a home of its own, which no file of a tenant can
-    be in: kubectl reads settings from there. Raises ToolError with Kustomize's message.
+    be in: kubectl reads settings from there. With `definitions`, which must be those that are built into it, and `texts`,
+    all files below `root`, it does not have to read its own. Raises ToolError with Kustomize's message.
     """
     path = str(request.get("path") or ".")
+    if definitions is not None:
+        with_schema(root / path, definitions, texts)
     options = request.get("options")
     arguments = [str(option) for option in options] if isinstance(options, list | tuple) else []
     timeout = request.get("timeout_s")
