@@ -18,6 +18,7 @@ from tiphys.apimachinery.mergepatch import apply as apply_merge_patch
 from tiphys.apimachinery.names import ResourceKey
 from tiphys.identity.passwords import hash_password
 from tiphys.identity.sessions import Sessions
+from tiphys.model.application import Application
 from tiphys.model.appproject import AppProject, appproject_object, default_project_object, parse_appproject
 from tiphys.model.codec import decode
 from tiphys.policy.rbac import RBAC, build_rbac
@@ -264,6 +265,9 @@ class World:
         stored = copy.deepcopy({**obj, "metadata": {**obj["metadata"], "resourceVersion": str(self.version)}})
         self.projects[obj["metadata"]["name"]] = parse_appproject(stored)
         return stored
+
+    async def problem_of(self, app: Application) -> str:
+        return next((f"Unable to read {s.path}" for s in app.spec.all_sources if s.path == "nowhere"), "")
 
     async def manifests(self, app: tuple[str, str], revisions: Mapping[int, str]) -> Mapping[str, Any]:
         return {"manifests": ["{}"], "revision": revisions.get(0, "head"), "app": "/".join(app)}

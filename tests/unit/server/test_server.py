@@ -215,6 +215,19 @@ async def test_namespaces_that_are_not_ours_do_not_exist_for_anybody() -> None:
     assert answer.json["message"] == "application in namespace 'team-a' is not permitted to use project 'default'"
 
 
+async def test_only_sources_that_are_new_are_tried_before_an_update() -> None:
+    w = world()
+    source = {**application()["spec"]["source"], "path": "nowhere"}
+    refused = await call(w, "POST", APPS, application(spec={"source": source}))
+    message = "application spec for web is invalid: InvalidSpecError: Unable to read nowhere"
+    assert (refused.status, refused.json["message"]) == (400, message)
+    assert (await call(w, "POST", f"{APPS}?validate=false", application(spec={"source": source}))).status == 200
+    quiet = application(spec={"source": source, "syncPolicy": {"automated": {}}})
+    assert (await call(w, "PUT", f"{APPS}/web", quiet)).status == 200
+    assert (await call(w, "PUT", f"{APPS}/web/spec", application()["spec"])).status == 200
+    assert (await call(w, "PUT", f"{APPS}/web", quiet)).json["message"] == message
+
+
 async def test_an_exported_application_can_be_created_again() -> None:
     w = world()
     exported = application(metadata={"uid": "old", "resourceVersion": "7", "managedFields": [], "generation": 3})
