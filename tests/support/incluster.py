@@ -211,6 +211,7 @@ def build_core(store: Store | None = None, clock: VirtualClock | None = None) ->
         ca_pem=pki.ca_pem,
         admin_token=pki.admin_token,
         signing_key=pki.signing_key_pem,
+        ca_key=pki.ca_key_pem,
         merge_schemas=_merge_schemas(),
     )
 

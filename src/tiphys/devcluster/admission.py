@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from tiphys.apimachinery import goshapes
+from tiphys.apimachinery.apierrors import forbidden
 from tiphys.apimachinery.names import GroupKind, GroupVersionKind
+from tiphys.devcluster import certificates
 from tiphys.devcluster.addresses import Addresses
 from tiphys.devcluster.admission_pods import add_tolerations, admit_pod, prepare_pod
 from tiphys.devcluster.admission_services import prepare_service, update_service
@@ -98,6 +100,11 @@ def prepare_update(
     _carry_metadata(old["metadata"], new["metadata"])
     if subresource == "status":
         _only_status(old, new, kind, custom)
+        if kind == _SIGNING_REQUEST:
+            certificates.stamp(old.get("status") or {}, new["status"], context.now)
+        return
+    if subresource == "approval":
+        _only_approval(old, new, context)
         return
     if has_status and kind not in KEEPS_STATUS_ON_UPDATE:
         _copy_field(old, new, "status")
@@ -122,6 +129,8 @@ _WEBHOOKS: Final = ("webhooks",)
 _SPEC: Final = ("spec",)
 _NETWORKING: Final = "networking.k8s.io"
 _ADMISSION_GROUP: Final = "admissionregistration.k8s.io"
+_CERTIFICATES: Final = "certificates.k8s.io"
+_SIGNING_REQUEST: Final = GroupKind(_CERTIFICATES, "CertificateSigningRequest")
 _FLOW: Final = "flowcontrol.apiserver.k8s.io"
 
 COUNTED: Final[dict[GroupKind, tuple[str, ...]]] = {
@@ -329,6 +338,9 @@ def _create_signing_request(obj: Json, context: Admission) -> None:
         spec.pop(field, None)
         if user.get(field):
             spec[field] = user[field]
+    if certificates.asks_for_mastery(spec):
+        why = f"use of {certificates.CLIENT_SIGNER} signer with system:masters group is not allowed"
+        raise forbidden("certificatesigningrequests", _CERTIFICATES, str(obj["metadata"].get("name") or ""), why)
 
 
 _CREATE: Final[dict[GroupKind, Callable[[Json, Admission], None]]] = {
@@ -340,7 +352,7 @@ _CREATE: Final[dict[GroupKind, Callable[[Json, Admission], None]]] = {
     GroupKind("apps", "DaemonSet"): _create_daemon_set,
     GroupKind("batch", "Job"): _create_job,
     GroupKind(_NETWORKING, "Ingress"): _create_ingress,
-    GroupKind("certificates.k8s.io", "CertificateSigningRequest"): _create_signing_request,
+    _SIGNING_REQUEST: _create_signing_request,
 }
 
 
@@ -377,6 +389,15 @@ def _update_signing_request(old: Mapping[str, Any], new: Json, _: Admission) -> 
     new["spec"] = old["spec"]
 
 
+def _only_approval(old: Mapping[str, Any], new: Json, context: Admission) -> None:
+    """The approval path of a CertificateSigningRequest: its conditions may change, what is asked and answered may not."""
+    new["spec"] = old["spec"]
+    before = old.get("status") or {}
+    status = new.setdefault("status", {})
+    _copy_field(before, status, "certificate")
+    certificates.stamp(before, status, context.now)
+
+
 def _update_pod(old: Mapping[str, Any], new: Json, _: Admission) -> None:
     add_tolerations(new["spec"])
 
@@ -388,5 +409,5 @@ _UPDATE: Final[dict[GroupKind, Callable[[Mapping[str, Any], Json, Admission], No
     GroupKind("", "Secret"): _update_secret,
     GroupKind("", "PersistentVolumeClaim"): _update_claim,
     GroupKind("apps", "DaemonSet"): _update_daemon_set,
-    GroupKind("certificates.k8s.io", "CertificateSigningRequest"): _update_signing_request,
+    _SIGNING_REQUEST: _update_signing_request,
 }

@@ -18,6 +18,7 @@ from tiphys.devcluster.ownership import Ownership
 from tiphys.devcluster.rbac_aggregation import Aggregation
 from tiphys.devcluster.rbac_gate import Gate, Mode
 from tiphys.devcluster.resources import builtin_registry
+from tiphys.devcluster.signing import SigningRequests
 from tiphys.devcluster.store import Store
 from tiphys.devcluster.strategy import Rules
 from tiphys.devcluster.writes import Writer
@@ -42,6 +43,7 @@ class Core:
         ca_pem: str,
         admin_token: Secret,
         signing_key: Secret,
+        ca_key: Secret,
         merge_schemas: MergeSchemas | None = None,
         authorization: Mode = "rbac",
     ) -> None:
@@ -79,6 +81,14 @@ class Core:
         self._aggregation = Aggregation(
             store=store, registry=self.registry, writer=self.writer, background=self.background
         )
+        self._signing = SigningRequests(
+            store=store,
+            registry=self.registry,
+            writer=self.writer,
+            background=self.background,
+            ca_pem=ca_pem,
+            ca_key=ca_key,
+        )
         self._again: asyncio.TimerHandle | None = None
         self._definitions = Definitions(
             store=store,
@@ -110,6 +120,7 @@ class Core:
         self._namespaces.start()
         self._aggregation.start()
         self._tokens.start()
+        self._signing.start()
 
         def undone(exc: Exception) -> None:
             if self._again is None:
@@ -127,6 +138,7 @@ class Core:
             self._namespaces.look()
             self._aggregation.look()
             self._tokens.look()
+            self._signing.look()
 
         self.store.on_undone = undone
 

@@ -16,6 +16,7 @@ from tiphys.devcluster import answers, deletion, subresources
 from tiphys.devcluster.answers import View
 from tiphys.devcluster.auth import User
 from tiphys.devcluster.bodies import read_object
+from tiphys.devcluster.certificates import CLIENT_SIGNER
 from tiphys.devcluster.conversion import convert
 from tiphys.devcluster.core import Core
 from tiphys.devcluster.decode import decode_body, decode_options, field_validation, repeated_fields, yaml_problem
@@ -39,6 +40,7 @@ Object = dict[str, Any]
 NEVER_CALLED = (
     "the embedded cluster stores this object but never calls it: requests are neither changed nor refused by it"
 )
+NEVER_SIGNED = "the embedded cluster signs for kubernetes.io/kube-apiserver-client only: nothing signs for {}"
 RULES_NOT_EVALUATED = "the embedded cluster did not evaluate the x-kubernetes-validations rules of this kind"
 _CREATED: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 MAX_MANAGER_BYTES = 128
@@ -516,6 +518,9 @@ def _advice(resource: Resource, obj: Mapping[str, Any]) -> list[str]:
     """What the embedded cluster does not do with what was just written."""
     if resource.group == "admissionregistration.k8s.io":
         return [NEVER_CALLED]
+    if resource.bucket == "certificatesigningrequests.certificates.k8s.io":
+        signer = str((obj.get("spec") or {}).get("signerName") or "")
+        return [NEVER_SIGNED.format(signer)] if signer.startswith("kubernetes.io/") and signer != CLIENT_SIGNER else []
     if resource.custom is not None and resource.custom.has_rules:
         return [RULES_NOT_EVALUATED]
     return []

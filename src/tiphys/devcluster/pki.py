@@ -31,6 +31,7 @@ class Pki:
     """Paths and texts of one cluster's keys."""
 
     ca_pem: str
+    ca_key_pem: Secret  # what certificates people log in with are signed with
     cert_path: Path
     key_path: Path
     signing_key_pem: Secret  # private key of service account tokens
@@ -57,6 +58,7 @@ def ensure_pki(folder: Path, *, now: datetime, new_token: str, extra_hosts: Sequ
         write_private(token_path, new_token.encode())
     return Pki(
         ca_pem=ca_path.read_text(),
+        ca_key_pem=Secret((folder / "ca.key").read_text()),
         cert_path=leaf_path,
         key_path=leaf_key_path,
         signing_key_pem=Secret((folder / "service-account.key").read_text()),

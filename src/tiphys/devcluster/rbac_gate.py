@@ -137,7 +137,11 @@ class Gate:
 
     def guard(self, user: User, where: ObjectPath) -> Guard | None:
         """What writes of roles and bindings have to pass, called with (new, live); None when nothing is checked."""
-        if where.group != GROUP or self.mode == "allow-all" or MASTERS in user.groups:
+        if self.mode == "allow-all" or MASTERS in user.groups:
+            return None
+        if (where.plural, where.subresource) == ("certificatesigningrequests", "approval"):
+            return lambda new, live: self._check_signer(user, where, live or new)
+        if where.group != GROUP:
             return None
         if where.plural in ("roles", "clusterroles"):
             asked = Attributes(user, "escalate", GROUP, where.plural, "", where.namespace, where.name)
@@ -145,6 +149,14 @@ class Gate:
                 return None
             return lambda new, live: self._check_role(user, where, new, live)
         return lambda new, live: self._check_binding(user, where, new, live)
+
+    def _check_signer(self, user: User, where: ObjectPath, request: Object) -> None:
+        """Who approves has to be allowed to approve for that signer, or for all of its domain."""
+        signer = str((request.get("spec") or {}).get("signerName") or "")
+        names = (signer, f"{signer.partition('/')[0]}/*")
+        if not any(self.decide(Attributes(user, "approve", where.group, "signers", "", "", one))[0] for one in names):
+            why = f"user not permitted to approve requests with signerName {go_quote(signer)}"
+            raise apierrors.forbidden(where.plural, where.group, where.name, why)
 
     def _check_role(self, user: User, where: ObjectPath, new: Object, live: Object | None) -> None:
         if live is not None and _same_but_owners(new, live):

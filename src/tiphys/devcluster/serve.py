@@ -97,6 +97,7 @@ async def serve(
             ca_pem=pki.ca_pem,
             admin_token=pki.admin_token,
             signing_key=pki.signing_key_pem,
+            ca_key=pki.ca_key_pem,
             authorization=options.authorization,
         )
         core.start(address=options.host, port=port)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from tiphys.apimachinery import apierrors, goshapes
 from tiphys.apimachinery.apierrors import BadRequest, FieldCause, invalid_value, not_supported
 from tiphys.apimachinery.names import GroupVersionKind
-from tiphys.devcluster import admission, validation
+from tiphys.devcluster import admission, certificates, validation
 from tiphys.devcluster.addresses import Addresses, AddressPool
 from tiphys.devcluster.admission import Admission
 from tiphys.devcluster.defaults import default_in_place
@@ -23,6 +23,7 @@ from tiphys.runtime.ids import Ids
 Object = dict[str, Any]
 
 _DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
+_SIGNING_REQUESTS = "certificatesigningrequests.certificates.k8s.io"
 
 
 class Decoded(NamedTuple):
@@ -127,6 +128,8 @@ class Rules:
             causes = validation.validate_update(obj, old, gvk, subresource, namespaced=resource.namespaced)
         if resource.custom is not None:
             causes += resource.custom.validate(obj, old)
+        if resource.bucket == _SIGNING_REQUESTS and old is not None and subresource:
+            causes += certificates.status_problems(old, obj, approving=subresource == "approval")
         if resource.bucket == _DEFINITIONS and not subresource:
             causes += _refused_conversion(obj)
         return causes
