@@ -1,7 +1,7 @@
 """structural_errors: what is wrong with the schema of a CustomResourceDefinition.
 
 Source: apiextensions-apiserver pkg/apiserver/schema (validation, completeness) and pkg/apis/apiextensions/validation.
-Differs: defaults are not validated against the schema, and CEL rules are not compiled.
+Differs: CEL rules are not compiled.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tiphys.apimachinery import apierrors
+from tiphys.apimachinery import apierrors, schemavalidation
 from tiphys.apimachinery.apierrors import FieldCause
 from tiphys.apimachinery.re2 import PatternError, compile_pattern
+from tiphys.apimachinery.schema import Schema
 
 _TYPES: Final = ("array", "boolean", "integer", "number", "object", "string")
 _INT_OR_STRING: Final = [{"type": "integer"}, {"type": "string"}]
@@ -64,7 +65,19 @@ def structural_errors(schema: _Raw, path: str, *, has_status: bool = False) -> l
     _keywords(schema, path, errors)
     _invariants(schema, path, "root", errors)
     _completeness(schema, schema, path, path, errors)
+    if not errors:
+        _defaults(schema, path, errors)
     return sorted(dict.fromkeys(errors), key=str)
+
+
+def _defaults(schema: _Raw, path: str, errors: list[FieldCause]) -> None:
+    """A default is a value of its own schema."""
+    if (default := schema.get("default")) is not None:
+        at = f"{path}.default"
+        for one in schemavalidation.validate_value(default, Schema(schema)):
+            errors.append(FieldCause(one.reason, one.message, f"{at}.{one.field}" if one.field else at))
+    for below, at in _children(schema, path):
+        _defaults(below, at, errors)
 
 
 # ---- keywords and their values ----
@@ -89,6 +102,10 @@ def _keywords(schema: _Raw, path: str, errors: list[FieldCause]) -> None:
         errors.append(
             apierrors.invalid_value(f"{path}.x-kubernetes-preserve-unknown-fields", False, "must be true or undefined")
         )
+    for index, rule in enumerate(schema.get("x-kubernetes-validations") or ()):
+        if not rule.get("rule"):
+            at = f"{path}.x-kubernetes-validations[{index}].rule"
+            errors.append(apierrors.required(at, "rule is not specified"))
     _lists_and_maps(schema, path, kind, errors)
     for below, at in _children(schema, path):
         _keywords(below, at, errors)
@@ -195,7 +212,7 @@ def _invariants(schema: _Raw, path: str, level: str, errors: list[FieldCause]) -
     if embedded and kind != "object":
         text = "must be object if x-kubernetes-embedded-resource is true"
         errors.append(apierrors.invalid_value(at, kind, text) if kind else apierrors.required(at, text))
-    elif not kind and not int_or_string and not preserve:
+    elif not kind and not int_or_string and not preserve and not schema.get("$ref"):
         errors.append(apierrors.required(at, _LEVELS[level]))
     if level == "root" and kind and kind != "object":
         errors.append(apierrors.invalid_value(at, kind, "must be object at the root"))

@@ -48,6 +48,11 @@ def validate(
     return errors
 
 
+def validate_value(value: Any, schema: Schema) -> list[FieldCause]:
+    """Problems of one value, such as a default, by paths that begin at it."""
+    return list(_validate(value, schema, "").errors)
+
+
 # ---- one value against its schema ----
 
 

@@ -31,6 +31,7 @@ from tiphys.devcluster.reviews import answer_review
 from tiphys.devcluster.routes import ObjectPath
 from tiphys.devcluster.selecting import Selection
 from tiphys.devcluster.store import Record
+from tiphys.devcluster.validation_definitions import has_rules, unrecognized_formats
 from tiphys.devcluster.watch import Watch
 from tiphys.devcluster.writes import Outcome, WriteOptions
 from tiphys.runtime.clock import format_time
@@ -521,6 +522,8 @@ def _advice(resource: Resource, obj: Mapping[str, Any]) -> list[str]:
     if resource.bucket == "certificatesigningrequests.certificates.k8s.io":
         signer = str((obj.get("spec") or {}).get("signerName") or "")
         return [NEVER_SIGNED.format(signer)] if signer.startswith("kubernetes.io/") and signer != CLIENT_SIGNER else []
+    if resource.bucket == "customresourcedefinitions.apiextensions.k8s.io":
+        return [*unrecognized_formats(obj), *([RULES_NOT_EVALUATED] if has_rules(obj) else [])]
     if resource.custom is not None and resource.custom.has_rules:
         return [RULES_NOT_EVALUATED]
     return []

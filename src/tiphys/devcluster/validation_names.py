@@ -189,6 +189,20 @@ def shown_selector(selector: Mapping[str, Any]) -> dict[str, Any]:
     return shown
 
 
+_LABEL_1035: Final = re.compile("[a-z]([-a-z0-9]*[a-z0-9])?")
+_LABEL_1035_RULE: Final = (
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end"
+    " with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is"
+    " '[a-z]([-a-z0-9]*[a-z0-9])?')"
+)
+
+
+def dns_1035_label(value: str) -> list[str]:
+    """A label that begins with a letter, of at most 63 bytes."""
+    problems = [] if _LABEL_1035.fullmatch(value) else [_LABEL_1035_RULE]
+    return problems if len(value.encode()) <= 63 else ["must be no more than 63 bytes", *problems]
+
+
 def check(causes: Causes, field: str, value: Any, problems: Sequence[str]) -> None:
     """Add each problem of a value."""
     causes += [invalid_value(field, value, problem) for problem in problems]
