@@ -26,6 +26,7 @@ RV_BLOCK = 4096  # resourceVersions reserved on disk at a time; a crash skips at
 RING_SIZE = 20_000  # events kept for watches that resume and lists that continue
 RING_BYTES = 32 * 1024 * 1024  # fewer when their objects are large
 PARSED_KEPT = 4096  # parsed objects kept beside their bytes; the others are parsed again when needed
+RENDERED_KEPT = 512  # newest events whose rendered forms are kept; a watch further behind renders its own
 
 
 class Record:
@@ -55,6 +56,10 @@ class Record:
         found = self._obj
         return orjson.loads(self.data) if found is None else found
 
+    def keep_bytes_only(self) -> None:
+        """Give the parsed object back to whoever still uses it."""
+        self._obj = None
+
 
 class Event:
     """One committed change. `record` of a DELETED event is the last state with the resourceVersion of the deletion."""
@@ -76,7 +81,8 @@ class Event:
             assert self.previous is not None
             obj = self.previous.obj
             obj = {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(self.rv)}}
-            self._left = Record(self.previous.key, self.rv, orjson.dumps(obj), obj)
+            self._left = Record(self.previous.key, self.rv, _packed(obj), obj)
+            self._left.keep_bytes_only()
         return self._left
 
 
@@ -117,6 +123,7 @@ class Store:
         self._undone = (0, 0, "")  # versions after the first up to the second were undone last, and why
         self._watchers: dict[str, list[Watching]] = {}
         self._parsed: deque[Record] = deque()
+        self._rendered: deque[Event] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.failure: Exception | None = None
         self.on_failure: Callable[[Exception], None] | None = None
@@ -218,7 +225,7 @@ class Store:
         """
         rv = self._next_rv()
         obj["metadata"]["resourceVersion"] = str(rv)
-        record = Record(key, rv, orjson.dumps(obj), obj)
+        record = Record(key, rv, _packed(obj), obj)
         if len(record.data) > MAX_OBJECT_BYTES:
             raise ApiError("etcdserver: request is too large", code=500, reason="")
         self._remember_parsed(record)
@@ -239,7 +246,8 @@ class Store:
         del kept.keys[bisect_left(kept.keys, key)]
         obj = last if last is not None else previous.obj
         obj = {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(rv)}}
-        record = Record(key, rv, orjson.dumps(obj), obj)
+        record = Record(key, rv, _packed(obj), obj)
+        self._remember_parsed(record)
         kept.last_rv = rv
         self._changed(Event(rv, bucket, "DELETED", record, previous), None)
         return record
@@ -253,7 +261,7 @@ class Store:
     def _remember_parsed(self, record: Record) -> None:
         self._parsed.append(record)
         if len(self._parsed) > PARSED_KEPT:
-            self._parsed.popleft()._obj = None
+            self._parsed.popleft().keep_bytes_only()
 
     def _changed(self, event: Event, body: bytes | None) -> None:
         self._ring.append(event)
@@ -263,6 +271,9 @@ class Store:
             self._ring_start = oldest.rv
             self._ring_bytes -= len(oldest.record.data)
         self._undelivered.append(event)
+        self._rendered.append(event)
+        if len(self._rendered) > RENDERED_KEPT:
+            self._rendered.popleft().lines.clear()
         if self._disk is None:
             self.committed_rv = event.rv
             self._deliver_committed()
@@ -420,6 +431,11 @@ class Store:
     def oldest_rv(self) -> int:
         """Watches can resume from this version or a later one."""
         return self._ring_start
+
+
+def _packed(obj: dict[str, Any]) -> bytes:
+    # A copy of its own length: what orjson gives holds on to a buffer of several kilobytes.
+    return b"%b" % orjson.dumps(obj)
 
 
 def _refused(why: str) -> ApiError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,19 @@ def test_lists_are_in_key_order_and_by_namespace() -> None:
 
     assert [record.key for record in store.scan("configmaps")] == ["a-b/x", "a/y", "a/z", "b/x"]
     assert [record.key for record in store.scan("configmaps", "a")] == ["a/y", "a/z"]
+
+
+def test_the_bytes_of_an_object_take_no_more_room_than_they_are_long() -> None:
+    store = Store()
+    tracemalloc.start()
+    try:
+        records = [store.put("configmaps", f"a/{number}", obj(str(number), text="x" * 900)) for number in range(100)]
+        for record in records:
+            record.keep_bytes_only()
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken < 100 * 3000
 
 
 def test_every_write_has_a_higher_version_and_the_object_carries_it() -> None:
