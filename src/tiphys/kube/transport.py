@@ -1,8 +1,12 @@
 """Requests to one API server: credentials, sessions, and retries of what is safe to retry.
 
+Requests go over connections of our own (`kube.wire`); streams, and whatever goes through a proxy, through the general
+client.
+
 Retried: a GET whose connection broke, anything whose connection was never made over a pooled socket, 429 and 503 that
 say when to come back (the server has done nothing yet), and 401 once with fresh credentials. A 403 is an answer. A write
-whose connection broke is not sent again: nobody knows whether it took effect.
+whose connection broke is not sent again, as nobody knows whether it took effect, unless it may be sent twice (PUT, DELETE)
+and its connection had been idle.
 """
 
 from __future__ import annotations
@@ -21,8 +25,10 @@ from yarl import URL
 
 from tiphys.kube.auth import Auth, Credentials, CredentialsError, build_auth
 from tiphys.kube.config import ClusterConfig
+from tiphys.kube.wire import Wire
 from tiphys.runtime.clock import Clock, SystemClock
 from tiphys.runtime.httpclient import (
+    CONNECT_TIMEOUT_S,
     CONNECTION_LIMIT,
     Tls,
     TlsError,
@@ -68,14 +74,18 @@ class Response(NamedTuple):
 
 @dataclass(slots=True)
 class _Sessions:
-    """Sessions that share one client certificate."""
+    """What carries requests with one client certificate. `wire` carries those that are no streams; None where only the
+    general client can, which is through a proxy."""
 
+    wire: Wire | None
     requests: aiohttp.ClientSession
     streams: aiohttp.ClientSession
     cert: bytes | None
     impersonate: list[tuple[str, str]]
 
     async def close(self) -> None:
+        if self.wire is not None:
+            await self.wire.close()
         await self.requests.close()
         await self.streams.close()
 
@@ -104,7 +114,6 @@ class Transport:
         self._user_agent = user_agent
         self._connection_limit = connection_limit
         self._timeout_s = timeout_s
-        self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
         self._sessions: _Sessions | None = None
         self._retired: list[_Sessions] = []
         self._closed = False
@@ -144,7 +153,7 @@ class Transport:
         `timeout_s` holds for all attempts together. Raises ClusterUnreachable.
         """
         allowed_s = self._timeout_s if timeout_s is None else timeout_s
-        url = self._url(path, query)
+        target = _target(path, query)
         deadline = self._clock.monotonic() + allowed_s
         renewed = False
         attempt = 0
@@ -154,10 +163,10 @@ class Transport:
             headers = _headers(sessions, credentials, self._may_identify, accept, content_type)
             sent_at = self._clock.monotonic()
             try:
-                async with sessions.requests.request(
-                    method, url, data=body, headers=headers, timeout=self._timeout(allowed_s), allow_redirects=False
-                ) as response:
-                    answer = Response(response.status, response.headers, await response.read())
+                if sessions.wire is not None:
+                    answer = Response(*await sessions.wire.request(method, target, headers, body, allowed_s))
+                else:
+                    answer = await self._request(sessions, method, target, headers, body, allowed_s)
             except _BROKEN as error:
                 self._tell(method, 0, sent_at)
                 if not await self._try_again(method, error, attempt, deadline):
@@ -174,6 +183,26 @@ class Transport:
                     continue
             return answer
 
+    async def _request(
+        self,
+        sessions: _Sessions,
+        method: str,
+        target: str,
+        headers: list[tuple[str, str]],
+        body: bytes | None,
+        allowed_s: float,
+    ) -> Response:
+        """Through the general client."""
+        async with sessions.requests.request(
+            method,
+            URL(self.server + target, encoded=True),
+            data=body,
+            headers=CIMultiDict(headers),
+            timeout=aiohttp.ClientTimeout(total=allowed_s, sock_connect=CONNECT_TIMEOUT_S),
+            allow_redirects=False,
+        ) as response:
+            return Response(response.status, response.headers, await response.read())
+
     @asynccontextmanager
     async def stream(
         self,
@@ -187,11 +216,11 @@ class Transport:
 
         Connection trouble while reading is raised as it comes; `unreachable` puts it into words.
         """
-        url = self._url(path, query)
+        url = URL(self.server + _target(path, query), encoded=True)
+        timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S)
         for final in (False, True):
             sessions, credentials = await self._identify()
-            headers = _headers(sessions, credentials, self._may_identify, accept, None)
-            timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=10.0)
+            headers = CIMultiDict(_headers(sessions, credentials, self._may_identify, accept, None))
             sent_at = self._clock.monotonic()
             try:
                 response = await sessions.streams.get(url, headers=headers, timeout=timeout, allow_redirects=False)
@@ -214,21 +243,9 @@ class Transport:
 
     # ---- inside ----
 
-    def _url(self, path: str, query: Mapping[str, str] | None) -> URL:
-        text = f"{self.server}{path}?{urlencode(query)}" if query else self.server + path
-        return URL(text, encoded=True)
-
     def _tell(self, method: str, status: int, sent_at: float) -> None:
         if self._observe is not None:
             self._observe(method, status, self._clock.monotonic() - sent_at)
-
-    def _timeout(self, seconds: float) -> aiohttp.ClientTimeout:
-        timeout = self._timeouts.get(seconds)
-        if timeout is None:
-            if len(self._timeouts) > 64:
-                self._timeouts.clear()
-            timeout = self._timeouts[seconds] = aiohttp.ClientTimeout(total=seconds, sock_connect=10.0)
-        return timeout
 
     async def _identify(self) -> tuple[_Sessions, Credentials]:
         """Credentials for the next request, and the sessions that carry them."""
@@ -261,7 +278,17 @@ class Transport:
         if config.impersonate_user:
             impersonate.append(("Impersonate-User", config.impersonate_user))
             impersonate += [("Impersonate-Group", group) for group in config.impersonate_groups]
+        wire = None
+        if config.proxy is None:
+            wire = Wire(
+                self.server,
+                tls=context,
+                user_agent=self._user_agent,
+                limit=self._connection_limit,
+                compress=self._compress,
+            )
         opened = _Sessions(
+            wire=wire,
             requests=build_session(
                 tls=context,
                 proxy=config.proxy,
@@ -296,16 +323,19 @@ class Transport:
         return ClusterUnreachable(self.server, describe_error(error), maybe_done=sent and method not in ("GET", "HEAD"))
 
 
+def _target(path: str, query: Mapping[str, str] | None) -> str:
+    return f"{path}?{urlencode(query)}" if query else path
+
+
 def _headers(
     sessions: _Sessions, credentials: Credentials, may_identify: bool, accept: str, content_type: str | None
-) -> dict[str, str] | CIMultiDict[str]:
-    headers = {"Accept": accept}
+) -> list[tuple[str, str]]:
+    headers = [("Accept", accept)]
     if content_type is not None:
-        headers["Content-Type"] = content_type
+        headers.append(("Content-Type", content_type))
     if credentials.authorization is not None and may_identify:
-        headers["Authorization"] = credentials.authorization.reveal()
-    if sessions.impersonate:
-        return CIMultiDict([*headers.items(), *sessions.impersonate])
+        headers.append(("Authorization", credentials.authorization.reveal()))
+    headers += sessions.impersonate
     return headers
 
 

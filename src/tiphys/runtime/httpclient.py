@@ -198,6 +198,12 @@ def _open_socket(info: tuple[Any, ...]) -> socket.socket:
     """A socket that notices within about a minute and a half that its other end is gone without a word."""
     family, kind, protocol = info[0], info[1], info[2]
     opened = socket.socket(family=family, type=kind, proto=protocol)
+    notice_loss(opened)
+    return opened
+
+
+def notice_loss(opened: socket.socket) -> None:
+    """Let the system notice, within about a minute and a half, that the other end of a connection is gone without a word."""
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     idle = getattr(socket, "TCP_KEEPIDLE", None) or getattr(socket, "TCP_KEEPALIVE", None)  # Linux's, macOS's name
     for option, value in (
@@ -207,7 +213,6 @@ def _open_socket(info: tuple[Any, ...]) -> socket.socket:
     ):
         if option is not None:
             opened.setsockopt(socket.IPPROTO_TCP, option, value)
-    return opened
 
 
 def describe_error(error: BaseException) -> str:
