@@ -7,8 +7,10 @@ Source: kubernetes pkg/controller/garbagecollector; dev-cluster 2.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from tiphys.apimachinery.names import split_api_version
 from tiphys.devcluster import deletion
 from tiphys.devcluster.background import Background
 from tiphys.devcluster.deletion import FOREGROUND, ORPHAN, DeleteOptions
@@ -102,6 +104,8 @@ class GarbageCollector:
         record = self._store.get(bucket, key)
         if record is None or record.deleting or not record.owners:
             return
+        if not all(self._is_served(one) for one in record.obj["metadata"]["ownerReferences"]):
+            return  # nobody can tell whether such an owner is there
         solid, gone, waiting = [], [], []
         for uid, blocking in record.owners:
             owner = self._owner(uid, record)
@@ -127,6 +131,11 @@ class GarbageCollector:
         else:
             policy = "Background"
         self._delete(bucket, record, policy)
+
+    def _is_served(self, reference: Mapping[str, Any]) -> bool:
+        group, version = split_api_version(str(reference.get("apiVersion") or ""))
+        served = self._registry.groups().get(group, {}).get(version, {})
+        return any(one.kind == reference.get("kind") for one in served.values())
 
     def _owner(self, uid: str, dependent: Record) -> Record | None:
         place = self._places.get(uid)

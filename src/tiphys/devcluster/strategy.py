@@ -15,6 +15,7 @@ from tiphys.apimachinery.names import GroupVersionKind
 from tiphys.devcluster import admission, certificates, validation
 from tiphys.devcluster.addresses import Addresses, AddressPool
 from tiphys.devcluster.admission import Admission
+from tiphys.devcluster.advice import advice
 from tiphys.devcluster.defaults import default_in_place
 from tiphys.devcluster.resources import Registry, Resource
 from tiphys.devcluster.store import Event, Store
@@ -133,6 +134,10 @@ class Rules:
         if resource.bucket == _DEFINITIONS and not subresource:
             causes += _refused_conversion(obj)
         return causes
+
+    def advice(self, resource: Resource, obj: Object, old: Object | None, subresource: str) -> list[str]:
+        """What the server says in warnings about an object it takes."""
+        return [] if subresource else advice(_gvk(resource).group_kind, obj, old)
 
     def stored(self, resource: Resource, new: Object, old: Object | None) -> None:
         """Take note that an object was stored."""

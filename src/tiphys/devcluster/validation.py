@@ -40,6 +40,7 @@ from tiphys.devcluster.validation_names import (
     qualified_name,
 )
 from tiphys.devcluster.validation_pods import check_pod_spec
+from tiphys.devcluster.validation_scaling import check_autoscaler
 
 Json = Mapping[str, Any]
 
@@ -75,8 +76,20 @@ def validate_update(
     if subresource:
         causes: Causes = []
         check_metadata(causes, new["metadata"], _name_rule(gvk.group_kind), built_in=goshapes.known(gvk))
-        return causes
+        return _as_often(causes, wholly=False)
     return _validate(new, old, gvk, namespaced)
+
+
+def _as_often(causes: Causes, *, wholly: bool) -> Causes:
+    """Problems of changed metadata as often as they are found: for all kinds twice, by the kind's own rules once more.
+
+    `wholly`: those rules look at the whole metadata besides, as for a new object.
+    """
+    found: Causes = []
+    for one in causes:
+        in_both = one.field.startswith(("metadata.labels", "metadata.annotations", "metadata.ownerReferences"))
+        found += [one] * (1 + 2 * in_both + wholly)
+    return found
 
 
 def _validate(obj: Json, old: Json | None, gvk: GroupVersionKind, namespaced: bool) -> list[FieldCause]:
@@ -84,6 +97,8 @@ def _validate(obj: Json, old: Json | None, gvk: GroupVersionKind, namespaced: bo
     kind = gvk.group_kind
     metadata = obj["metadata"]
     check_metadata(causes, metadata, _name_rule(kind), built_in=goshapes.known(gvk))
+    if old is not None:
+        causes = _as_often(causes, wholly=kind in _WHOLLY_JUDGED)
     if namespaced and not metadata.get("namespace"):
         causes.append(required("metadata.namespace"))
     elif namespaced:
@@ -323,39 +338,6 @@ def _resource_quota(causes: Causes, obj: Json, old: Json | None) -> None:
 # ---- scaling, policy, storage, scheduling ----
 
 
-def _autoscaler(causes: Causes, obj: Json, old: Json | None) -> None:
-    spec = obj["spec"]
-    if (share := spec.get("targetCPUUtilizationPercentage")) is not None and share < 1:
-        path = "spec.metrics[0].resource.target.averageUtilization"
-        causes.append(invalid_value(path, share, "must be greater than 0"))
-    low, high, target = spec.get("minReplicas"), spec.get("maxReplicas", 0), spec["scaleTargetRef"]
-    if low is not None and low < 1:
-        causes.append(invalid_value("spec.minReplicas", low, "must be greater than or equal to 1"))
-    if high < 1:
-        causes.append(required("spec.maxReplicas", "must be set and greater than 0"))
-    if low is not None and high < low:
-        detail = "must be greater than or equal to `minReplicas`"
-        causes.append(invalid_value("spec.maxReplicas", high, detail))
-    causes += [required(f"spec.scaleTargetRef.{part}") for part in ("kind", "name") if not target.get(part)]
-    if not target.get("apiVersion") and target.get("kind") != "ReplicationController":
-        detail = "apiVersion must specify API group"
-        causes.append(invalid_value("spec.scaleTargetRef.apiVersion", "", detail))
-    fields = {"Resource": "resource", "Pods": "pods", "Object": "object", "External": "external"}
-    fields["ContainerResource"] = "containerResource"
-    for index, metric in enumerate(spec.get("metrics") or ()):
-        field = fields.get(metric.get("type", ""), "")
-        share = ((metric.get(field) or {}).get("target") or {}).get("averageUtilization")
-        if share is not None and share < 1:
-            path = f"spec.metrics[{index}].{field}.target.averageUtilization"
-            causes.append(invalid_value(path, share, "must be greater than 0"))
-        if field and metric.get(field) is None:
-            detail = "must populate information for the given metric source"
-            causes.append(required(f"spec.metrics[{index}].{field}", detail))
-    if low == 0 and not any(one.get("type") in ("Object", "External") for one in spec.get("metrics") or ()):
-        detail = "must specify at least one Object or External metric to support scaling to zero replicas"
-        causes.append(forbidden_value("spec.metrics", detail))
-
-
 def _disruption_budget(causes: Causes, obj: Json, old: Json | None) -> None:
     spec = obj["spec"]
     least, most = spec.get("minAvailable"), spec.get("maxUnavailable")
@@ -457,6 +439,25 @@ def _lease(causes: Causes, obj: Json, old: Json | None) -> None:
         causes.append(invalid_value("spec.leaseTransitions", transitions, NOT_NEGATIVE))
 
 
+# An update of these is judged by the rules for new objects as well.
+# Source: pkg/apis/*/validation, what Validate...Update calls.
+_WHOLLY_JUDGED: Final = frozenset(
+    {
+        *(
+            GroupKind("", one)
+            for one in ("ConfigMap", "Endpoints", "Node", "Pod", "Secret", "Service", "ServiceAccount")
+        ),
+        GroupKind("", "PersistentVolumeClaim"),
+        GroupKind("apps", "ControllerRevision"),
+        GroupKind("networking.k8s.io", "Ingress"),
+        GroupKind("networking.k8s.io", "IngressClass"),
+        *(GroupKind(RBAC, one) for one in ("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")),
+        GroupKind("certificates.k8s.io", "CertificateSigningRequest"),
+        GroupKind("resource.k8s.io", "DeviceClass"),
+        GroupKind("resource.k8s.io", "ResourceClaim"),
+        GroupKind("storage.k8s.io", "VolumeAttributesClass"),
+    }
+)
 # An update of these is judged as a new object first, and then again.
 _JUDGED_TWICE: Final = frozenset({GroupKind("", "Node"), GroupKind("", "PersistentVolume")})
 _KINDS: Final[dict[GroupKind, Callable[[Causes, Json, Json | None], None]]] = {
@@ -487,7 +488,7 @@ _KINDS: Final[dict[GroupKind, Callable[[Causes, Json, Json | None], None]]] = {
     GroupKind("networking.k8s.io", "IPAddress"): core.check_ip_address,
     GroupKind("events.k8s.io", "Event"): core.check_new_event,
     GroupKind("discovery.k8s.io", "EndpointSlice"): _endpoint_slice,
-    GroupKind("autoscaling", "HorizontalPodAutoscaler"): _autoscaler,
+    GroupKind("autoscaling", "HorizontalPodAutoscaler"): check_autoscaler,
     GroupKind("policy", "PodDisruptionBudget"): _disruption_budget,
     GroupKind("storage.k8s.io", "StorageClass"): _storage_class,
     GroupKind("storage.k8s.io", "CSIDriver"): storage.check_driver,

@@ -267,10 +267,15 @@ def _check_policy_port(causes: Causes, port: Json, field: str) -> None:
     number, end = port.get("port"), port.get("endPort")
     if number is not None:
         check(causes, f"{field}.port", number, port_name_or_number(number))
-        if isinstance(number, int) and end is not None and end < number:
+    if end is None:
+        return
+    if isinstance(number, int):
+        if end < number:
             causes.append(invalid_value(f"{field}.endPort", number, "must be greater than or equal to `port`"))
-    elif end is not None:
-        causes.append(required(f"{field}.port", "must be specified if `endPort` is specified"))
+        check(causes, f"{field}.endPort", end, port_number(end))
+    else:
+        why = "not specified" if number is None else "non-numeric"
+        causes.append(invalid_value(f"{field}.endPort", end, f"may not be specified when `port` is {why}"))
 
 
 def _check_peer(causes: Causes, peer: Json, field: str) -> None:

@@ -7,14 +7,18 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tiphys.apimachinery.apierrors import FieldCause, forbidden_value, invalid_value, not_supported, required
+from tiphys.devcluster.validation_jobs import check_indexes, check_pod_policies
 from tiphys.devcluster.validation_names import (
     IMMUTABLE,
     Causes,
+    check,
     check_annotations,
+    check_choice,
     check_count_or_percent,
     check_labels,
     check_not_negative,
     check_selector,
+    dns_label,
     invalid_struct,
     selects,
     shown_selector,
@@ -87,17 +91,19 @@ def check_stateful_set(causes: Causes, obj: Json, old: Json | None) -> None:
     if policy not in ("OrderedReady", "Parallel"):
         detail = "must be 'OrderedReady' or 'Parallel'"
         causes.append(invalid_value("spec.podManagementPolicy", policy, detail))
-    strategy = spec["updateStrategy"]
-    if strategy.get("type") not in ("RollingUpdate", "OnDelete"):
-        shown = {"Type": strategy.get("type", ""), "RollingUpdate": strategy.get("rollingUpdate")}
-        causes.append(invalid_struct("spec.updateStrategy", shown, "must be 'RollingUpdate' or 'OnDelete'"))
-    partition = (strategy.get("rollingUpdate") or {}).get("partition")
-    check_not_negative(causes, "spec.updateStrategy.rollingUpdate.partition", partition)
+    _check_stateful_strategy(causes, spec["updateStrategy"])
+    retention = spec.get("persistentVolumeClaimRetentionPolicy") or {}
+    for part in ("whenDeleted", "whenScaled"):
+        path = f"spec.persistentVolumeClaimRetentionPolicy.{part}"
+        check_choice(causes, path, retention.get(part), ("Retain", "Delete"))
     check_not_negative(causes, "spec.replicas", spec.get("replicas"))
     check_not_negative(causes, "spec.minReadySeconds", spec.get("minReadySeconds"))
+    check_not_negative(causes, "spec.ordinals.start", (spec.get("ordinals") or {}).get("start"))
+    if old is None and spec.get("serviceName"):
+        check(causes, "spec.serviceName", spec["serviceName"], dns_label(spec["serviceName"]))
     _check_selector(causes, spec, "statefulset")
     _check_template(causes, _with_claims_mounted(spec), "spec.template", selector=spec.get("selector"))
-    for index, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
+    for index, claim in enumerate(spec.get("volumeClaimTemplates") or () if old is None else ()):
         path = f"spec.volumeClaimTemplates[{index}].spec"
         if not claim["spec"].get("accessModes"):
             causes.append(required(f"{path}.accessModes", "at least 1 access mode is required"))
@@ -107,6 +113,20 @@ def check_stateful_set(causes: Causes, obj: Json, old: Json | None) -> None:
         before, after = _closed(old["spec"]), _closed(spec)
         if before != after:
             causes.append(forbidden_value("spec", STATEFUL_SET_FROZEN))
+
+
+def _check_stateful_strategy(causes: Causes, strategy: Json) -> None:
+    kind, rolling, path = strategy.get("type", ""), strategy.get("rollingUpdate"), "spec.updateStrategy.rollingUpdate"
+    if kind == "OnDelete":
+        if rolling is not None:
+            shown = {"Partition": rolling.get("partition", 0), "MaxUnavailable": rolling.get("maxUnavailable")}
+            causes.append(invalid_struct(path, shown, "only allowed for updateStrategy 'RollingUpdate'"))
+    elif kind == "RollingUpdate":
+        check_not_negative(causes, f"{path}.partition", (rolling or {}).get("partition"))
+        check_count_or_percent(causes, f"{path}.maxUnavailable", (rolling or {}).get("maxUnavailable"))
+    else:
+        shown = {"Type": kind, "RollingUpdate": rolling}
+        causes.append(invalid_struct("spec.updateStrategy", shown, "must be 'RollingUpdate' or 'OnDelete'"))
 
 
 def _with_claims_mounted(spec: Json) -> Json:
@@ -211,6 +231,8 @@ def _check_job_spec(causes: Causes, spec: Json, field: str, *, selector: Json | 
     elif spec.get("completionMode") == "Indexed" and spec.get("completions") is None:
         detail = "when completion mode is Indexed"
         causes.append(required(f"{field}.completions", detail))
+    check_indexes(causes, spec, field)
+    check_pod_policies(causes, spec, field)
     template = spec["template"]
     _check_pod_template(causes, template, f"{field}.template")
     labels = template["metadata"].get("labels") or {}
@@ -224,6 +246,9 @@ def _check_job_spec(causes: Causes, spec: Json, field: str, *, selector: Json | 
     elif policy not in ("OnFailure", "Never"):
         choices = ("OnFailure", "Never")
         causes.append(not_supported(f"{field}.template.spec.restartPolicy", policy, choices))
+    elif policy != "Never" and spec.get("podFailurePolicy") is not None:
+        detail = 'only "Never" is supported when podFailurePolicy is specified'
+        causes.append(invalid_value(f"{field}.template.spec.restartPolicy", policy, detail))
 
 
 _SCHEDULING: Final = ("nodeSelector", "affinity", "tolerations", "schedulingGates", "resources")
@@ -274,8 +299,9 @@ def _check_template(causes: Causes, spec: Json, field: str, *, selector: Json | 
     template = spec["template"]
     labels = template["metadata"].get("labels")
     empty = selector is not None and not selector.get("matchLabels") and not selector.get("matchExpressions")
-    sound = check_selector([], selector, "")
-    if sound and not empty and not selects(selector, labels or {}):
+    if not check_selector([], selector, ""):
+        return  # without a selector that can be read the Pods are not judged
+    if not empty and not selects(selector, labels or {}):
         causes.append(invalid_value(f"{field}.metadata.labels", labels, MISMATCH))
     _check_pod_template(causes, template, field)
     policy = template["spec"].get("restartPolicy")
@@ -320,7 +346,8 @@ def _is_zero(value: int | str | None) -> bool:
 
 
 def _immutable_selector(spec: Json) -> FieldCause:
-    return invalid_struct("spec.selector", shown_selector(spec.get("selector") or {}), IMMUTABLE)
+    selector = spec.get("selector")
+    return invalid_struct("spec.selector", None if selector is None else shown_selector(selector), IMMUTABLE)
 
 
 def _frozen_selector(causes: Causes, spec: Json, old: Json | None) -> None:

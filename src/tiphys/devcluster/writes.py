@@ -148,6 +148,7 @@ class Writer:
         causes = self.rules.validate(resource, obj, None, "")
         if causes:
             raise apierrors.invalid(resource.kind, _judging_group(resource), metadata.get("name") or "", causes)
+        warnings = warnings + self.rules.advice(resource, obj, None, "")
         key = _key(resource, namespace, metadata["name"])
         if self.store.get(resource.bucket, key) is not None:
             raise apierrors.already_exists(resource.plural, resource.group, metadata["name"])
@@ -354,7 +355,7 @@ class Writer:
         warnings = warnings if warnings is not None else []
         name = record.name
         if new is live:
-            return Outcome(live, rv=record.rv, warnings=warnings)
+            return Outcome(live, rv=record.rv, warnings=warnings + self.rules.advice(resource, live, live, subresource))
         given = new["metadata"].get("resourceVersion")
         if given and not given.isdigit():
             raise ApiError(f'strconv.ParseUint: parsing "{given}": invalid syntax')
@@ -378,6 +379,7 @@ class Writer:
         causes += self.rules.validate(resource, new, live, subresource)
         if causes:
             raise apierrors.invalid(resource.kind, _judging_group(resource), name, causes)
+        warnings = warnings + self.rules.advice(resource, new, live, subresource)
         if objectmeta.same_but_times(new, live):
             return Outcome(live, rv=record.rv, warnings=warnings)
         if options.dry_run:

@@ -103,6 +103,9 @@ def _plain_text(value: str, key: str) -> str:
     value = _HASH.sub("?hash=HASH", value)
     if key == "cells" and _AGE.fullmatch(value):
         return "AGE"
+    head, found, listed = value.partition("errors:\n")
+    if found:  # what is wrong with an applied object, in the order of a map
+        value = head + found + "\n".join(sorted(listed.splitlines()))
     return _VERSION_IN_TEXT.sub(r"\1N", value)
 
 

@@ -626,3 +626,12 @@ async def test_an_eviction_asks_the_disruption_budgets() -> None:
     assert refused.code == 429
     assert refused.json["details"]["causes"][0]["reason"] == "DisruptionBudget"
     assert (done.code, done.json["status"]) == (201, "Success")
+
+
+async def test_an_object_whose_owner_is_of_a_kind_that_is_not_served_stays() -> None:
+    async with incluster() as client:
+        obj = owned("kept", {"metadata": {"name": "o", "uid": "11111111-1111-1111-1111-111111111111"}})
+        obj["metadata"]["ownerReferences"][0].update(apiVersion="none.io/v1", kind="Owner")
+        await client.create(MAPS, obj)
+        await quiet(client.core)
+        assert (await client.get(f"{MAPS}/kept"))["metadata"]["name"] == "kept"

@@ -1,0 +1,1 @@
+"""Random objects of ten kinds, written in random ways to both servers."""
