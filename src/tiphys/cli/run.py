@@ -58,6 +58,7 @@ def run(
 
     Example: tiphys run --kubeconfig ~/.kube/config --home ./tiphys-data
     """
+    from tiphys.runtime.garbage import collect_seldom, keep_for_good
     from tiphys.runtime.log import LibraryHandler, LogSink, parse_level
     from tiphys.runtime.supervisor import ServiceError
     from tiphys.wiring import EngineOptions, build_engine
@@ -80,7 +81,9 @@ def run(
     )
 
     async def main() -> None:
+        collect_seldom()
         engine = build_engine(options, sink=sink, env=os.environ)
+        keep_for_good()  # mostly code
         await engine.supervisor.run()
 
     try:

@@ -34,15 +34,21 @@ class LeaseLostError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LeaseTimes:
-    """Seconds. Others may take over `duration_s` after the last renewal; the holder gives up after `renew_deadline_s`."""
+    """Seconds. Others may take over `duration_s` after the last renewal; the holder gives up after `renew_deadline_s`.
+
+    It renews after `renew_s`, and after `retry_s` where that failed.
+    Differs: client-go renews every `retry_s`; a renewal is most of what an idle engine does, and with these times one that
+    fails is still tried twice more before the deadline.
+    """
 
     duration_s: float = 15.0
     renew_deadline_s: float = 10.0
     retry_s: float = 2.0
+    renew_s: float = 5.0
 
     def __post_init__(self) -> None:
-        if not self.retry_s < self.renew_deadline_s < self.duration_s:
-            raise ValueError("lease times must grow: retry < renew deadline < duration")
+        if not self.retry_s <= self.renew_s < self.renew_deadline_s < self.duration_s:
+            raise ValueError("lease times must grow: retry, renewal, renew deadline, duration")
 
 
 class LeaseLock:
@@ -121,9 +127,10 @@ class LeaseLock:
 
     async def keep(self) -> None:
         """Renew until the lease is lost. Raises LeaseLostError after telling `on_lost`."""
-        why = "it was not held"
+        why, pause_s = "it was not held", self._times.renew_s
         while self._renewed_at is not None:
-            await self._clock.sleep(self._times.retry_s)
+            await self._clock.sleep(pause_s)
+            pause_s = self._times.retry_s
             begun = self._clock.monotonic()
             last = self._renewed_at
             left = last + self._times.renew_deadline_s - begun
@@ -136,7 +143,7 @@ class LeaseLock:
                     if not await self.try_acquire():
                         why = f"taken by {self.holder or 'nobody'}"
                         break
-                why = "no trouble so far"
+                why, pause_s = "no trouble so far", self._times.renew_s
             except TimeoutError:
                 why = "no answer from the server"
             except (ApiError, ClusterUnreachable) as error:
