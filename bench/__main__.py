@@ -88,7 +88,7 @@ async def block(given: argparse.Namespace, engine_name: str, root: Path) -> dict
         engine = ENGINES[engine_name]()
         if isinstance(engine, Tiphys):
             engine.wrap, engine.keep_log = tuple(given.profiler.split()), given.log
-        async with started(site, engine, options_of(given), {}) as run:
+        async with started(site, engine, options_of(given)) as run:
             for name in given.benches:
                 say(f"{name} of {engine_name}, N = {given.n}")
                 found[name] = await BENCHES[name](run)

@@ -158,18 +158,25 @@ class _Wait(Generic[T]):
 
     pending: set[Key]
     keys: frozenset[Key]
-    test: Callable[[T], bool]
+    test: Callable[[T], bool] | None  # None: until they are gone
     done: asyncio.Future[float] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def look(self, key: Key, value: T | None, now: float) -> None:
         if self.done.done() or key not in self.keys:
             return
-        if value is not None and self.test(value):
+        if passes(value, self.test):
             self.pending.discard(key)
             if not self.pending:
                 self.done.set_result(now)
         else:
             self.pending.add(key)
+
+
+def passes(value: T | None, test: Callable[[T], bool] | None) -> bool:
+    """Whether an object is as it is waited for; without a test it has to be gone."""
+    if test is None:
+        return value is None
+    return value is not None and test(value)
 
 
 class Watched(Generic[T]):
@@ -199,14 +206,16 @@ class Watched(Generic[T]):
             self._task.cancel()
             await asyncio.wait([self._task])
 
-    async def each(self, keys: Collection[Key], test: Callable[[T], bool], *, within_s: float, what: str) -> float:
-        """Monotonic time at which the last of these objects passed the test, all of them passing.
+    async def each(
+        self, keys: Collection[Key], test: Callable[[T], bool] | None, *, within_s: float, what: str
+    ) -> float:
+        """Monotonic time at which the last of these objects passed the test, all of them passing; None: were all gone.
 
         Raises TimeoutError with what was awaited and what was seen of those that are missing.
         """
-        missing = {key for key in keys if key not in self.state or not test(self.state[key])}
+        missing = {key for key in keys if not passes(self.state.get(key), test)}
         if not missing:
-            return time.monotonic()
+            return max((self.at.get(key, 0.0) for key in keys), default=time.monotonic())
         wait = _Wait(missing, frozenset(keys), test)
         self._waits.append(wait)
         assert self._task is not None

@@ -18,11 +18,12 @@ class NotEquivalentError(Exception):
     """An engine has not made the objects that were declared, so its times mean nothing."""
 
 
-async def live_objects(api: Api) -> list[Object]:
-    """Every live object of the workload's kinds in its namespaces."""
+async def live_objects(api: Api, namespace: str = "") -> list[Object]:
+    """Every live object of the workload's kinds in its namespaces, or in this one."""
     found = []
     for kind, plural in COLLECTIONS.items():
-        for obj in await api.items(f"/api/v1/{plural}"):
+        space = f"namespaces/{namespace}/" if namespace else ""
+        for obj in await api.items(f"/api/v1/{space}{plural}"):
             obj |= {"apiVersion": "v1", "kind": kind}  # a list leaves them out
             if obj["metadata"]["namespace"].startswith(PREFIX) and (kind, obj["metadata"]["name"]) not in CLUSTERS_OWN:
                 found.append(obj)
@@ -70,6 +71,6 @@ def difference(declared: Any, shown: Any, path: str = "") -> str:
     return path or "."
 
 
-async def gate(api: Api, declared: Iterable[Object]) -> dict[str, Any]:
-    """Compare what is in the cluster."""
-    return compare(declared, await live_objects(api))
+async def gate(api: Api, declared: Iterable[Object], namespace: str = "") -> dict[str, Any]:
+    """Compare what is in the cluster, or in one namespace of it."""
+    return compare(declared, await live_objects(api, namespace))

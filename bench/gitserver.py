@@ -9,8 +9,8 @@ import os
 import subprocess
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -58,7 +58,7 @@ class Handler(BaseHTTPRequestHandler):
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
 
-def read_chunks(stream: IO[bytes]) -> bytes:
+def read_chunks(stream: BufferedIOBase) -> bytes:
     """The content of a body in chunks, which git sends when a request is large."""
     parts = []
     while size := int(stream.readline().partition(b";")[0], 16):

@@ -38,7 +38,6 @@ class Options:
     lag: bool = False
     idle_s: float = 120.0
     objects: int = 10_000
-    wave_delays: tuple[str, ...] = ("0", "2")
     clients: int = 10
 
 
@@ -95,12 +94,12 @@ class Run:
 
 
 @asynccontextmanager
-async def started(site: Site, engine: Engine, options: Options, settings: dict[str, str]) -> AsyncIterator[Run]:
+async def started(site: Site, engine: Engine, options: Options) -> AsyncIterator[Run]:
     """The engine started on a control plane, observed."""
     async with AsyncExitStack() as stack:
         api = await stack.enter_async_context(Api(site.admin))
         stack.callback(engine.stop)
-        await engine.start(site, api, settings)
+        await engine.start(site, api)
         await reachable(api, engine.verdicts)
         verdicts = await stack.enter_async_context(Watched(api, engine.verdicts, engine.verdict))
         configs = await stack.enter_async_context(Watched(api, "/api/v1/configmaps", lambda obj: obj.get("data") or {}))

@@ -76,7 +76,8 @@ class ApplicationEngine:
         healthy = (status.get("health") or {}).get("status") == "Healthy"
         ready = in_sync and healthy and operation.get("phase") == "Succeeded" and "operation" not in obj
         asked = (obj["metadata"].get("annotations") or {}).get(REFRESH, "")
-        return Verdict(ready, in_sync, str(sync.get("revision", "")), asked)
+        ended = str(operation.get("finishedAt", "")) if operation.get("phase") == "Succeeded" else ""
+        return Verdict(ready, in_sync, str(sync.get("revision", "")), asked, ended)
 
     async def refresh(self, api: Api, app: str, mark: str) -> None:
         """The annotation, which an engine removes when it has compared anew."""
@@ -91,12 +92,6 @@ class ApplicationEngine:
         """An operation in the Application, as the API and the command line write it."""
         operation = {"initiatedBy": {"username": "bench"}, "sync": {"prune": True}}
         await api.call("PATCH", f"{APPLICATIONS}/{app}", {"operation": operation}, MERGE)
-
-    def synced(self, before: Object, after: Object) -> bool:
-        """Another operation has ended."""
-        old = ((before.get("status") or {}).get("operationState") or {}).get("startedAt")
-        new = (after.get("status") or {}).get("operationState") or {}
-        return new.get("startedAt") != old and new.get("phase") == "Succeeded"
 
     async def notify(self, api: Api, address: str, push: Push) -> None:
         """GitHub's push event."""

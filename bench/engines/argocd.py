@@ -74,15 +74,13 @@ class ArgoCD(ApplicationEngine):
         """The app's own, and those of this row."""
         return (*app.options, *self._options)
 
-    async def start(self, site: Site, api: Api, settings: Mapping[str, str]) -> None:
+    async def start(self, site: Site, api: Api) -> None:
         """CustomResourceDefinitions, the default project, then the four processes."""
         binary = self._env.get("BENCH_ARGOCD")
         if not binary:
             raise NotMeasuredError("BENCH_ARGOCD names no argocd binary")
         if site.git is None:
             raise NotMeasuredError("Argo CD reads no repository by a path of the machine")
-        if "wave_delay_s" in settings:
-            self._extra["ARGOCD_SYNC_WAVE_DELAY"] = settings["wave_delay_s"]
         self._kubeconfig = kubeconfig_in(site.identity(NAMESPACE, SERVICE_ACCOUNT), NAMESPACE)
         await create_all(api, self._env.get("BENCH_ARGOCD_CRDS", ""))
         await api.create(f"/api/v1/namespaces/{NAMESPACE}/configmaps", _part_of("argocd-cm"))
@@ -95,6 +93,26 @@ class ArgoCD(ApplicationEngine):
         self._ports = dict(zip(names, free_ports(len(names)), strict=True))
         await self.restart()
         await alive(self._programs, 20)
+
+    async def wave_delay(self, api: Api, seconds: int) -> None:
+        """Its environment variable."""
+        self._extra["ARGOCD_SYNC_WAVE_DELAY"] = str(seconds)
+        self.halt()
+        await self.restart()
+        await alive(self._programs, 20)
+
+    def web(self) -> str:
+        """Its API server."""
+        return f"http://127.0.0.1:{self._ports['server']}"
+
+    async def login(self, api: Api) -> Mapping[str, str]:
+        """It runs without authentication."""
+        return {}
+
+    def forget(self) -> None:
+        """Nothing outlives its Redis but the checkouts."""
+        shutil.rmtree(self._home / "tmp")
+        (self._home / "tmp").mkdir()
 
     async def restart(self) -> None:
         """Start all four; the manifest cache of Redis is gone."""
@@ -127,7 +145,7 @@ class ArgoCD(ApplicationEngine):
 
     async def pushed(self, api: Api, push: Push) -> None:
         """The webhook of its API server."""
-        await self.notify(api, f"http://127.0.0.1:{self._ports['server']}", push)
+        await self.notify(api, self.web(), push)
 
     def processes(self) -> Mapping[str, int]:
         """Four, with the tools they start as children."""

@@ -10,6 +10,7 @@ Source: performance 5.0, 0.1 (tuned: twenty at once, temporary files in memory).
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -45,15 +46,13 @@ class Flux:
         self._ports: list[int] = []
         self._home = self._kubeconfig = Path()
 
-    async def start(self, site: Site, api: Api, settings: Mapping[str, str]) -> None:
+    async def start(self, site: Site, api: Api) -> None:
         """CustomResourceDefinitions, then both processes."""
         for name in ("BENCH_FLUX_SOURCE", "BENCH_FLUX_KUSTOMIZE"):
             if not self._env.get(name):
                 raise NotMeasuredError(f"{name} names no binary")
         if site.git is None:
             raise NotMeasuredError("Flux reads no repository by a path of the machine")
-        if settings:
-            raise NotMeasuredError(f"Flux has no setting {', '.join(settings)}")
         self._kubeconfig = kubeconfig_in(site.identity(NAMESPACE, SERVICE_ACCOUNT), NAMESPACE)
         await create_all(api, self._env.get("BENCH_FLUX_CRDS", ""))
         self._home = site.folder("flux")
@@ -62,6 +61,24 @@ class Flux:
         self._ports = free_ports(5)
         await self.restart()
         await alive(self._programs, 10)
+
+    async def wave_delay(self, api: Api, seconds: int) -> None:
+        """Waves are Kustomizations that depend on each other; there is no pause to set."""
+        if seconds:
+            raise NotMeasuredError("Flux has no pause between waves")
+
+    def web(self) -> str:
+        """It has no API of its own."""
+        raise NotMeasuredError("Flux has no API of its own")
+
+    async def login(self, api: Api) -> Mapping[str, str]:
+        """Nor users."""
+        return {}
+
+    def forget(self) -> None:
+        """The artifacts."""
+        shutil.rmtree(self._home / "storage")
+        (self._home / "storage").mkdir()
 
     async def restart(self) -> None:
         """Start both."""
@@ -101,7 +118,8 @@ class Flux:
         ready = conditions(obj).get("Ready", {}).get("status") == "True"
         current = status.get("observedGeneration") == obj["metadata"].get("generation")
         revision = str(status.get("lastAppliedRevision", "")).rpartition(":")[2]
-        return Verdict(ready and current, ready and current, revision, str(status.get("lastHandledReconcileAt", "")))
+        done, handled = ready and current, str(status.get("lastHandledReconcileAt", ""))
+        return Verdict(done, done, revision, handled, handled if done else "")
 
     async def pushed(self, api: Api, push: Push) -> None:
         """What its receiver does for a webhook: the source is asked to look."""
@@ -118,11 +136,6 @@ class Flux:
     async def sync(self, api: Api, app: str) -> None:
         """A reconciliation is a sync."""
         await self.refresh(api, app, str(time.time_ns()))
-
-    def synced(self, before: Object, after: Object) -> bool:
-        """Another request was handled."""
-        old, new = self.verdict(before), self.verdict(after)
-        return new.answered != old.answered and new.ready
 
     async def _request(self, api: Api, path: str, mark: str) -> None:
         await api.call("PATCH", path, {"metadata": {"annotations": {REQUESTED: mark}}}, MERGE)

@@ -23,7 +23,8 @@ class Verdict:
     ready: bool  # in sync, healthy, and nothing going on
     in_sync: bool
     revision: str
-    answered: str  # the last refresh it was asked for and has done; empty when none is open where that is all it says
+    answered: str  # the last refresh it has done; where an engine only says that one is open, what is open
+    ended: str = ""  # names the last sync that has ended well
 
 
 class Engine(Protocol):
@@ -41,14 +42,26 @@ class Engine(Protocol):
     def verdicts(self) -> str:
         """API path of the collection whose objects carry its verdicts."""
 
-    async def start(self, site: Site, api: Api, settings: Mapping[str, str]) -> None:
-        """Start its processes and return when it can work. `settings` are of `SETTINGS`; one it lacks is NotMeasuredError."""
+    async def start(self, site: Site, api: Api) -> None:
+        """Start its processes and return when it can work."""
 
     async def restart(self) -> None:
         """Start again after `halt`, with what it had stored. Returns at once."""
 
     def halt(self) -> None:
         """End its processes, keep its data."""
+
+    def forget(self) -> None:
+        """Remove what it has stored on this machine; it is halted."""
+
+    async def wave_delay(self, api: Api, seconds: int) -> None:
+        """Set the pause between waves, and restart. Raises NotMeasuredError where there is none to set."""
+
+    def web(self) -> str:
+        """URL of its own API, which lists and streams Applications. Raises NotMeasuredError where there is none."""
+
+    async def login(self, api: Api) -> Mapping[str, str]:
+        """Headers with which its API can be used."""
 
     async def submit(self, api: Api, apps: Sequence[App], urls: Mapping[str, str]) -> None:
         """Create the applications in one burst. `urls` are those of the repositories by name."""
@@ -71,17 +84,11 @@ class Engine(Protocol):
     def answered(self, verdict: Verdict, mark: str) -> bool:
         """Whether a refresh asked for with this mark was done."""
 
-    def synced(self, before: Object, after: Object) -> bool:
-        """Whether an object shows a sync that has ended since `before`."""
-
     def processes(self) -> Mapping[str, int]:
         """Its processes by name; children of them are found by the harness."""
 
     def stop(self) -> None:
         """End everything it started."""
-
-
-SETTINGS = ("wave_delay_s",)
 
 
 def settled(verdict: Verdict, revision: str = "") -> bool:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.support.processes import TIPHYS, Program, clean_env, wait_for
 
-from bench.api import Api
+from bench.api import MERGE, Api
 from bench.engines.applications import NAMESPACE, SERVICE_ACCOUNT, ApplicationEngine
-from bench.engines.protocol import NotMeasuredError
 from bench.repository import Push
 from bench.site import Site
+
+PARAMETERS = "argocd-cmd-params-cm"
 
 
 class Tiphys(ApplicationEngine):
@@ -27,22 +30,44 @@ class Tiphys(ApplicationEngine):
         self._site: Site | None = None
         self._kubeconfig = Path()
 
-    async def start(self, site: Site, api: Api, settings: Mapping[str, str]) -> None:
+    async def start(self, site: Site, api: Api) -> None:
         """Write the settings, start, wait for its API."""
-        parameters = {"tiphys.status.eager": "true"} if self._eager else {}
-        for name, value in settings.items():
-            if name != "wave_delay_s":
-                raise NotMeasuredError(f"{self.name} has no setting {name}")
-            parameters["controller.sync.wave.delay.seconds"] = value
         self._site = site
         self._kubeconfig = site.identity(NAMESPACE, SERVICE_ACCOUNT)
-        if parameters:
-            await api.create("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
-            metadata = {"name": "argocd-cmd-params-cm", "labels": {"app.kubernetes.io/part-of": "argocd"}}
-            await api.create(f"/api/v1/namespaces/{NAMESPACE}/configmaps", {"metadata": metadata, "data": parameters})
+        if self._eager:
+            await self._set(api, {"tiphys.status.eager": "true"})
         await self.restart()
+        await self._answering()
+
+    async def _set(self, api: Api, parameters: Mapping[str, str]) -> None:
+        await api.create("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
+        metadata = {"name": PARAMETERS, "labels": {"app.kubernetes.io/part-of": "argocd"}}
+        maps = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
+        await api.create(maps, {"metadata": metadata})
+        await api.call("PATCH", f"{maps}/{PARAMETERS}", {"data": dict(parameters)}, MERGE)
+
+    async def _answering(self) -> None:
         assert self._program is not None
         await asyncio.to_thread(wait_for, self._address_file, self._program)
+
+    async def wave_delay(self, api: Api, seconds: int) -> None:
+        """The setting of the same meaning as Argo CD's environment variable."""
+        await self._set(api, {"controller.sync.wave.delay.seconds": str(seconds)})
+        self.halt()
+        await self.restart()
+        await self._answering()
+
+    def web(self) -> str:
+        """Where it listens."""
+        return self.address
+
+    async def login(self, api: Api) -> Mapping[str, str]:
+        """As admin with the password of the first start."""
+        secret = await api.get(f"/api/v1/namespaces/{NAMESPACE}/secrets/argocd-initial-admin-secret")
+        body = {"username": "admin", "password": base64.b64decode(secret["data"]["password"]).decode()}
+        async with api.plain.post(f"{self.address}/api/v1/session", json=body) as answer:
+            answer.raise_for_status()
+            return {"Authorization": f"Bearer {(await answer.json())['token']}"}
 
     async def restart(self) -> None:
         """Start with what `home` holds."""
@@ -91,6 +116,11 @@ class Tiphys(ApplicationEngine):
         if self._program is not None:
             self._program.stop()
             self._program = None
+
+    def forget(self) -> None:
+        """Its folder: store, mirrors, rendered manifests."""
+        assert self._site is not None
+        shutil.rmtree(self._site.root / "engine")
 
     def stop(self) -> None:
         """End it, and keep its log if that was asked for."""
