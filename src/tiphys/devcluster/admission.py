@@ -170,7 +170,6 @@ KEEPS_STATUS_ON_UPDATE: Final[frozenset[GroupKind]] = frozenset()
 _RESETS_LABELS: Final = frozenset({DEPLOYMENT})
 _RESETS_METADATA: Final = frozenset(
     {
-        GroupKind("apiextensions.k8s.io", "CustomResourceDefinition"),
         GroupKind("apiregistration.k8s.io", "APIService"),
         GroupKind(_NETWORKING, "ServiceCIDR"),
         GroupKind(_ADMISSION_GROUP, "ValidatingAdmissionPolicy"),

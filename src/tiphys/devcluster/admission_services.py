@@ -53,6 +53,8 @@ def update_service(old: Mapping[str, Any], new: Json, addresses: Addresses) -> N
         spec["clusterIPs"] = spec.get("clusterIPs") or [spec.get("clusterIP", "")]  # which validation refuses
     elif not spec.get("clusterIPs"):
         spec["clusterIPs"] = list(before.get("clusterIPs") or [held])
+    if spec.get("clusterIP") != before.get("clusterIP") and spec.get("clusterIPs") == before.get("clusterIPs"):
+        spec["clusterIPs"] = [spec["clusterIP"]] if spec.get("clusterIP") else None
     _set_node_ports(new, addresses, kept={port.get("nodePort", 0) for port in before.get("ports") or ()})
 
 

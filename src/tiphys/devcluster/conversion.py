@@ -12,13 +12,15 @@ Object = dict[str, Any]
 def convert(obj: Object, source: Resource, target: Resource) -> Object:
     """`obj` of `source` as an object of `target`; the same dict when nothing changes, else one sharing its parts.
 
-    Custom resources change their apiVersion only (conversion strategy None). HorizontalPodAutoscaler v1 and v2, and
+    Custom resources change their apiVersion only (conversion strategy None) and lose what the other version's schema does
+    not have. HorizontalPodAutoscaler v1 and v2, and
     Event v1 and events.k8s.io/v1, move the fields that have other names.
     """
     if obj.get("apiVersion") == target.api_version:
         return obj
     if source.custom is not None:
-        return {**obj, "apiVersion": target.api_version}
+        assert target.custom is not None
+        return target.custom.decode(obj, target)[0]
     if source.group == "autoscaling":
         return _autoscaler_to_v1(obj) if target.version == "v1" else _autoscaler_to_v2(obj)
     return _event_to_new(obj) if target.group == "events.k8s.io" else _event_to_core(obj)

@@ -13,12 +13,13 @@ from typing import Any
 
 from tiphys.apimachinery import goshapes, schemavalidation
 from tiphys.apimachinery import schema as schemas
-from tiphys.apimachinery.apierrors import BadRequest, FieldCause
+from tiphys.apimachinery.apierrors import BadRequest, FieldCause, invalid_value
 from tiphys.apimachinery.mergeschema import MergeSchema, MergeSchemas
 from tiphys.apimachinery.names import GroupVersionKind
 from tiphys.devcluster import deletion, jsonpath
 from tiphys.devcluster.background import Background
 from tiphys.devcluster.deletion import CLEANUP, DeleteOptions
+from tiphys.devcluster.patchtexts import go_value
 from tiphys.devcluster.resources import Column, Registry, Resource, Subresource
 from tiphys.devcluster.store import Event, Record, Store
 from tiphys.devcluster.tables import NAME_COLUMN
@@ -75,7 +76,51 @@ class CustomVersion:
 
     def validate(self, obj: Object, old: Object | None) -> list[FieldCause]:
         """Every place where the object breaks its schema, and what is wrong with its name."""
-        return schemavalidation.validate(obj, self.schema, old=old)
+        found = schemavalidation.validate(obj, self.schema, old=old)
+        if self.scale is not None:
+            for path in (self.scale.spec_path, self.scale.status_path):
+                found += _count_problems(obj, path)
+        return found
+
+
+MAX_COUNT = 2**31 - 1
+
+
+def _count_problems(obj: Mapping[str, Any], path: tuple[str, ...]) -> list[FieldCause]:
+    """What keeps the value at a path from being a number of replicas.
+
+    Source: apiextensions-apiserver pkg/registry/customresource/validator.go ValidateScaleSpec.
+    """
+    field = "." + ".".join(path)
+    found: Any = obj
+    for index, part in enumerate(path):
+        if not isinstance(found, Mapping):
+            odd = f"{field} accessor error: {go_value(found)} is of the type {_GO_TYPES[type(found)]},"
+            return [invalid_value(field, 0, f"{odd} expected map[string]interface{{}}")] if index else []
+        if part not in found:
+            return []
+        found = found[part]
+    if isinstance(found, float) and found.is_integer():
+        found = int(found)
+    if not isinstance(found, int) or isinstance(found, bool):
+        odd = f"{field} accessor error: {go_value(found)} is of the type {_GO_TYPES[type(found)]}, expected int64"
+        return [invalid_value(field, 0, odd)]
+    if found < 0:
+        return [invalid_value(field, found, "should be a non-negative integer")]
+    if found > MAX_COUNT:
+        return [invalid_value(field, found, f"should be less than or equal to {MAX_COUNT}")]
+    return []
+
+
+_GO_TYPES: dict[type, str] = {
+    str: "string",
+    bool: "bool",
+    int: "int64",
+    float: "float64",
+    list: "[]interface {}",
+    dict: "map[string]interface {}",
+    type(None): "<nil>",
+}
 
 
 def _metadata(given: Any, resource: Resource) -> tuple[Object, list[str]]:

@@ -144,7 +144,7 @@ def _decode_options_body(body: bytes, content_type: str | None, default: GroupVe
     if not goshapes.known(parsed.gvk):
         raise bad_request(_not_registered(parsed.gvk))
     if parsed.gvk.kind != default.kind:
-        raise bad_request(f"decoded object cannot be converted to {default.kind}")
+        raise bad_request(_not_registered(parsed.gvk))  # nothing but options is known where they are read
     try:
         return goshapes.decode(parsed.obj, parsed.gvk).obj
     except DecodeError as error:

@@ -126,6 +126,8 @@ def delete(store: Store, resource: Resource, record: Record, options: DeleteOpti
     """Remove an object, or mark it as being deleted when finalizers or a grace period keep it."""
     _check_preconditions(resource, record, options)
     old = record.obj
+    if resource.bucket == _DEFINITIONS and not old["metadata"].get("deletionTimestamp"):
+        return _end_definition(store, resource, record, options, clock)
     metadata = old["metadata"]
     finalizers = _finalizers(resource, old, options)
     grace = _grace(resource, old, options)
@@ -160,6 +162,37 @@ def delete(store: Store, resource: Resource, record: Record, options: DeleteOpti
     if objectmeta.is_finished(new):
         removed = store.remove(resource.bucket, record.key, new)
         return Deleted(record, True, removed.obj, removed.rv)
+    written = store.put(resource.bucket, record.key, new)
+    return Deleted(written, False, written.obj, written.rv)
+
+
+_PENDING = {
+    "type": "Terminating",
+    "status": "True",
+    "reason": "InstanceDeletionPending",
+    "message": "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+}
+
+
+def _end_definition(store: Store, resource: Resource, record: Record, options: DeleteOptions, clock: Clock) -> Deleted:
+    """Mark a definition: its instances go first. Its storage marks it itself, before any propagation is thought of.
+
+    Source: apiextensions-apiserver pkg/registry/customresourcedefinition/etcd.go Delete.
+    """
+    old, now = record.obj, format_time(clock.now())
+    finalizers = list(old["metadata"].get("finalizers") or ())
+    if CLEANUP not in finalizers:
+        finalizers.append(CLEANUP)
+    status = old.get("status") or {}
+    conditions = [one for one in status.get("conditions") or () if one.get("type") != "Terminating"]
+    pending = {"type": _PENDING["type"], "status": "True", "lastTransitionTime": now, **_PENDING}
+    new = {
+        **old,
+        "metadata": {**old["metadata"], "deletionTimestamp": now, "finalizers": finalizers},
+        "status": {**status, "conditions": [*conditions, pending]},
+    }
+    if options.dry_run:
+        return Deleted(record, False, new, 0)
     written = store.put(resource.bucket, record.key, new)
     return Deleted(written, False, written.obj, written.rv)
 
@@ -214,12 +247,12 @@ def _check_preconditions(resource: Resource, record: Record, options: DeleteOpti
         )
     else:
         return
-    if resource.bucket == "namespaces":
+    if resource.bucket in ("namespaces", _DEFINITIONS):
         field, asked, found = ("UID", options.uid, record.uid)
         if not options.uid or options.uid == record.uid:
             field, asked, found = ("ResourceVersion", options.resource_version, str(record.rv))
         why = f"Precondition failed: {field} in precondition: {asked}, {field} in object meta: {found}"
-        raise apierrors.conflict("namespaces", "", record.name, why)
+        raise apierrors.conflict(resource.plural, resource.group, record.name, why)
     raise apierrors.Conflict(
         f'Operation cannot be fulfilled on {named} "{record.name}": {why}',
         details={"name": record.name, "group": resource.group, "kind": resource.kind},
@@ -244,8 +277,6 @@ def _finalizers(resource: Resource, obj: Object, options: DeleteOptions) -> list
     elif not foreground and not orphan and resource.bucket in ("jobs.batch", "replicationcontrollers"):
         orphan = True
     kept = [name for name in present if name not in (FOREGROUND, ORPHAN)]
-    if resource.bucket == _DEFINITIONS and not obj["metadata"].get("deletionTimestamp") and CLEANUP not in kept:
-        kept.append(CLEANUP)  # the instances go first
     if foreground:
         kept.append(FOREGROUND)
     if orphan:

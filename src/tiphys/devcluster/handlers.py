@@ -191,9 +191,9 @@ class Handlers:
         answer = WatchAnswer(watch, self._view(resource, request), options.allow_bookmarks, options.timeout_s)
         initial = options.send_initial_events is True or (options.send_initial_events is None and version == 0)
         try:
-            if version > store.last_rv:
+            if version > store.last_rv and initial:
                 raise apierrors.Timeout(f"Too large resource version: {version}, current: {store.committed_rv}")
-            if not initial and version == 0:
+            if not initial and (version == 0 or version > store.last_rv):
                 version = store.committed_rv
             mark_end = options.send_initial_events is True and options.allow_bookmarks
             watch.start(version, initial=initial, mark_end=mark_end)
@@ -419,12 +419,15 @@ class Handlers:
         if request.method == "GET":
             return Answer(200, orjson.dumps(current))
         kind = GroupVersionKind("autoscaling", "v1", "Scale")
+        applied = False
         if request.method == "PUT":
             wanted = decode_body(request.body, request.content_type, kind).obj
         else:
-            wanted = subresources.patch_scale(current, self._read_patch(resource, request))
-        options = self._options(request, "Ignore")
-        outcome = subresources.write_scale(self._core.writer, resource, record, wanted, options)
+            patch = self._read_patch(resource, request)
+            applied = patch.kind == "apply"
+            wanted = patch.body or {} if applied else subresources.patch_scale(current, patch)
+        options = self._options(request, "Ignore", apply=applied)
+        outcome = subresources.write_scale(self._core.writer, resource, record, wanted, options, applied=applied)
         await self._core.store.committed(outcome.rv)
         return Answer(200, orjson.dumps(outcome.obj), warnings=outcome.warnings)
 
@@ -464,7 +467,9 @@ class Handlers:
         record = await fetch(self._core.store, resource, request.path.namespace, request.path.name)
         kind = GroupVersionKind("authentication.k8s.io", "v1", "TokenRequest")
         asked = decode_body(request.body, request.content_type, kind).obj
-        return Answer(201, orjson.dumps(subresources.request_token(self._core.writer, record, asked, self._core.auth)))
+        manager = self._options(request, "Ignore").manager
+        made = subresources.request_token(self._core.writer, record, asked, self._core.auth, manager=manager)
+        return Answer(201, orjson.dumps(made))
 
 
 def _success(resource: Resource, record: Record) -> Object:

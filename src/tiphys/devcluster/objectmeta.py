@@ -37,11 +37,15 @@ def generated_name(base: str, ids: Ids) -> str:
     return base[: MAX_NAME_LENGTH - SUFFIX_LENGTH] + ids.suffix(SUFFIX_LENGTH)
 
 
-def stamp_created(obj: Object, resource: Resource, namespace: str, *, now: str, uid: str) -> None:
-    """Give a new object what only the server may set; what the client wrote there is dropped."""
-    metadata = obj["metadata"]
-    for key in ("selfLink", "resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"):
+def drop_own(metadata: Object) -> None:
+    """Drop what a client that creates an object may not say of it. An apply that creates one may: nothing drops it there."""
+    for key in ("selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"):
         metadata.pop(key, None)
+
+
+def stamp_created(obj: Object, resource: Resource, namespace: str, *, now: str, uid: str) -> None:
+    """Give a new object what only the server may set."""
+    metadata = obj["metadata"]
     if resource.namespaced:
         metadata["namespace"] = namespace
     else:
@@ -54,7 +58,6 @@ def stamp_created(obj: Object, resource: Resource, namespace: str, *, now: str, 
 def carry_over(new: Object, old: Object) -> None:
     """Fill what an update left out from the object as it is, before the two are compared."""
     metadata, live = new["metadata"], old["metadata"]
-    metadata.pop("selfLink", None)
     metadata.pop("creationTimestamp", None)  # nobody changes it, and trying to is no fault
     for key in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
         if not metadata.get(key):

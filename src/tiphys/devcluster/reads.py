@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass
 
 import orjson
@@ -148,6 +149,8 @@ async def list_page(store: Store, resource: Resource, selection: Selection, opti
     at: int | None = None
     if options.continue_token:
         at, start_after = _decode_token(options.continue_token)
+        if selection.namespace is not None:
+            start_after = f"{selection.namespace}/{start_after}"
         if options.resource_version not in ("", "0"):
             raise BadRequest("specifying resource version is not allowed when using continue")
     else:
@@ -158,7 +161,7 @@ async def list_page(store: Store, resource: Resource, selection: Selection, opti
         if exact and wanted:
             at = wanted
     # "Anything will do" is answered from the cache of the real server, which knows no pages.
-    limit = 0 if options.resource_version == "0" and not options.continue_token else options.limit
+    limit = 0 if options.resource_version == "0" else options.limit
     rv = store.committed_rv if at is None else at
     records = store.scan(resource.bucket, selection.namespace) if at is None else _at(store, resource, selection, at)
     if not selection.is_all:
@@ -169,7 +172,8 @@ async def list_page(store: Store, resource: Resource, selection: Selection, opti
         return Page(records, rv)
     page = records[:limit]
     remaining = len(records) - limit if selection.is_all else None
-    return Page(page, rv, _encode_token(rv, page[-1].key), remaining)
+    last = page[-1].key if selection.namespace is None else page[-1].key.partition("/")[2]
+    return Page(page, rv, _encode_token(rv, last), remaining)
 
 
 def _at(store: Store, resource: Resource, selection: Selection, rv: int) -> list[Record]:
@@ -193,14 +197,19 @@ def _encode_token(rv: int, key: str) -> str:
     return base64.urlsafe_b64encode(token).rstrip(b"=").decode()
 
 
+_NOT_BASE64 = re.compile("[^-_A-Za-z0-9]")
+
+
 def _decode_token(text: str) -> tuple[int, str]:
     problem: str | None = None
     try:
+        if (foreign := _NOT_BASE64.search(text)) is not None:
+            raise ValueError(f"illegal base64 data at input byte {foreign.start()}")
         raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
         problem = syntax_error(raw)
         token = orjson.loads(raw)
         if token["v"] != "meta.k8s.io/v1":
-            raise ValueError(f"server was unable to decode the continue token version {token['v']}")
+            raise ValueError(f"server does not recognize this encoded version {token['v']}")
         return int(token["rv"]), str(token["start"])
     except (binascii.Error, ValueError, KeyError, TypeError) as exc:
         raise BadRequest(f"invalid continue token: continue key is not valid: {problem or exc}") from None

@@ -81,7 +81,7 @@ class Selection:
 
     def _add_field(self, resource: Resource, known: Mapping[str, str], label: str, equal: bool, value: str) -> None:
         if label == "metadata.name":
-            if equal and self.name and self.name != value:
+            if equal and (not value or (self.name and self.name != value)):
                 self._never = True
             elif equal:
                 self.name = value

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from tiphys.apimachinery import apierrors, goshapes
-from tiphys.apimachinery.apierrors import BadRequest, FieldCause, invalid_value, not_supported
+from tiphys.apimachinery.apierrors import BadRequest, FieldCause, invalid_value
 from tiphys.apimachinery.names import GroupVersionKind
 from tiphys.devcluster import admission, certificates, validation
 from tiphys.devcluster.addresses import Addresses, AddressPool
@@ -128,11 +128,10 @@ class Rules:
         else:
             causes = validation.validate_update(obj, old, gvk, subresource, namespaced=resource.namespaced)
         if resource.custom is not None:
-            causes += resource.custom.validate(obj, old)
+            found = resource.custom.validate(obj, old)
+            causes += found if subresource != "status" else [_below_status(one) for one in found]
         if resource.bucket == _SIGNING_REQUESTS and old is not None and subresource:
             causes += certificates.status_problems(old, obj, approving=subresource == "approval")
-        if resource.bucket == _DEFINITIONS and not subresource:
-            causes += _refused_conversion(obj)
         return causes
 
     def advice(self, resource: Resource, obj: Object, old: Object | None, subresource: str) -> list[str]:
@@ -157,12 +156,10 @@ class Rules:
         return Admission(self._lookup, addresses, self._ids.suffix, now, uid, user)
 
 
-def _refused_conversion(definition: Object) -> list[FieldCause]:
-    """Conversion by webhook, which the embedded cluster does not do: versions would silently be mixed up."""
-    conversion = definition["spec"].get("conversion") or {}
-    if conversion.get("strategy") in (None, "None"):
-        return []
-    return [not_supported("spec.conversion.strategy", conversion["strategy"], ("None",))]
+def _below_status(cause: FieldCause) -> FieldCause:
+    """The cause as it is said of an update of the status, which is judged by itself."""
+    name = cause.field.removeprefix("status.")
+    return FieldCause(cause.reason, cause.message.replace(f": {cause.field} in body", f": {name} in body"), cause.field)
 
 
 def _gvk(resource: Resource) -> GroupVersionKind:

@@ -97,8 +97,19 @@ def read_scale(resource: Resource, obj: Object) -> Object:
     }
 
 
-def write_scale(writer: Writer, resource: Resource, record: Record, scale: Object, options: WriteOptions) -> Outcome:
-    """Set the replicas an autoscaling/v1 Scale asks for; the outcome's object is the new Scale. Raises Conflict, Invalid."""
+def write_scale(
+    writer: Writer,
+    resource: Resource,
+    record: Record,
+    scale: Object,
+    options: WriteOptions,
+    *,
+    applied: bool = False,
+) -> Outcome:
+    """Set the replicas an autoscaling/v1 Scale asks for; the outcome's object is the new Scale. Raises Conflict, Invalid.
+
+    `applied`: the Scale is an applied configuration, so whoever else owns the replicas is in its way.
+    """
     metadata = scale.get("metadata") or {}
     wanted = (scale.get("spec") or {}).get("replicas") or 0
     name = record.name
@@ -107,7 +118,7 @@ def write_scale(writer: Writer, resource: Resource, record: Record, scale: Objec
             'Scale in version "v1" cannot be handled as a Scale: json: cannot unmarshal string into Go struct field'
             " ScaleSpec.spec.replicas of type int32"
         )
-    if wanted < 0:
+    if wanted < 0 and resource.custom is None:  # a custom object's own rules say it
         cause = apierrors.invalid_value("spec.replicas", wanted, "must be greater than or equal to 0")
         raise apierrors.invalid("Scale", "autoscaling", name, [cause])
     if metadata.get("name") not in (None, "", name):
@@ -115,6 +126,8 @@ def write_scale(writer: Writer, resource: Resource, record: Record, scale: Objec
     version = metadata.get("resourceVersion")
 
     def make(live: Object) -> Object:
+        if applied:
+            return _applied_scale(writer, resource, live, wanted, options)
         if (_get(live, _paths(resource)[0]) or 0) == wanted:
             return live
         new = writer.rules.decode(resource, live).obj
@@ -128,6 +141,21 @@ def write_scale(writer: Writer, resource: Resource, record: Record, scale: Objec
     outcome = writer.update(resource, record, make, options, subresource="scale", tracked=True)
     outcome.obj = read_scale(resource, outcome.obj)
     return outcome
+
+
+def _applied_scale(writer: Writer, resource: Resource, live: Object, wanted: int, options: WriteOptions) -> Object:
+    config: Object = {"kind": resource.kind, "apiVersion": resource.api_version}
+    _put(config, _paths(resource)[0], wanted)
+    new = writer.ownership.apply(
+        resource, live, config, manager=options.manager, force=options.force, subresource="scale", now=""
+    )
+    if new is live:
+        return live
+    found = writer.rules.decode(resource, new).obj
+    for entry in found["metadata"].get("managedFields") or ():
+        if entry.get("subresource") == "scale":
+            entry.pop("time", None)  # none is kept for what was set through a Scale
+    return found
 
 
 def _put(obj: Object, path: tuple[str, ...], value: int) -> None:
@@ -223,7 +251,11 @@ def evict(writer: Writer, resource: Resource, record: Record, eviction: Object, 
 # ---- service account tokens ----
 
 
-def request_token(writer: Writer, account: Record, request: Object, auth: Authenticator) -> Object:
+def _owned(value: Mapping[str, Any]) -> Object:
+    return {f"f:{key}": _owned(one) if isinstance(one, dict) else {} for key, one in value.items() if one is not None}
+
+
+def request_token(writer: Writer, account: Record, request: Object, auth: Authenticator, *, manager: str) -> Object:
     """The TokenRequest with its token. Raises Invalid, NotFound, Conflict."""
     spec = request.get("spec") or {}
     life = spec.get("expirationSeconds")
@@ -254,13 +286,27 @@ def request_token(writer: Writer, account: Record, request: Object, auth: Authen
         token_id=writer.ids.uuid(),
     )
     shown = {**spec, "audiences": audiences, "expirationSeconds": life, "boundObjectRef": reference}
+    now = format_time(writer.clock.now())
+    given = {**spec, "expirationSeconds": life}
     return {
         "kind": "TokenRequest",
         "apiVersion": "authentication.k8s.io/v1",
         "metadata": {
             "name": account.name,
             "namespace": account.namespace,
-            "creationTimestamp": format_time(writer.clock.now()),
+            "uid": writer.ids.uuid(),
+            "creationTimestamp": now,
+            "managedFields": [
+                {
+                    "manager": manager,
+                    "operation": "Update",
+                    "apiVersion": "authentication.k8s.io/v1",
+                    "time": now,
+                    "fieldsType": "FieldsV1",
+                    "fieldsV1": {"f:spec": _owned(given)},
+                    "subresource": "token",
+                }
+            ],
         },
         "spec": shown,
         "status": {"token": token, "expirationTimestamp": expires},

@@ -117,6 +117,7 @@ class Writer:
             raise ApiError("resourceVersion should not be set on objects to be created")
         self._check_parent(resource, namespace, metadata.get("name") or "")
         self.rules.default(resource, obj)
+        objectmeta.drop_own(metadata)
         now = format_time(self.clock.now())
         obj = self.ownership.track(resource, None, obj, manager=options.manager, subresource="", now=now)
         return self._insert(resource, namespace, obj, options, now, warnings or [], name)
@@ -154,6 +155,7 @@ class Writer:
             raise apierrors.already_exists(resource.plural, resource.group, metadata["name"])
         if options.dry_run:
             return Outcome(obj, created=True, warnings=warnings)
+        metadata.pop("resourceVersion", None)
         stored = self.registry.stored(resource.bucket) or resource
         record = self.store.put(resource.bucket, key, _as_kept(obj, resource, stored))
         self.rules.stored(resource, record.obj, None)
@@ -215,7 +217,7 @@ class Writer:
                 resource.plural,
                 resource.group,
                 name,
-                f"StorageError: invalid object, Code: 4, Key: {_storage_key(resource, record)}, ResourceVersion: 0,"
+                f"StorageError: invalid object, Code: 4, Key: {_storage_key(resource, record, options)}, ResourceVersion: 0,"
                 f" AdditionalErrorMsg: Precondition failed: UID in precondition: {uid},"
                 f" UID in object meta: {record.uid}",
             )
@@ -272,6 +274,7 @@ class Writer:
         subresource: str,
     ) -> Outcome:
         config = self._applied_config(resource, namespace, name, request)
+        metadata = config.get("metadata") or {}
         warnings: list[str] = []
         now = format_time(self.clock.now())
 
@@ -290,6 +293,8 @@ class Writer:
                 subresource=subresource,
                 now=now,
             )
+            if (given := metadata.get("name")) and given != name:
+                raise _wrong_name(given, name)  # conflicts are looked for first
             if found is known:
                 return live if live is not None else found
             return self.rules.decode(resource, found).obj
@@ -309,7 +314,8 @@ class Writer:
             obj = merged(None)
             if not obj["metadata"].get("name"):
                 raise _wrong_name("", name)
-            obj["metadata"].pop("resourceVersion", None)
+            if (given := obj["metadata"].get("resourceVersion") or "0") and not given.isdigit():
+                raise ApiError(f'strconv.ParseUint: parsing "{given}": invalid syntax')
             self.rules.default(resource, obj)
             return self._insert(resource, namespace, obj, options, now, warnings, name)
         return self.update(resource, record, merged, options, subresource=subresource, warnings=warnings, tracked=True)
@@ -328,8 +334,6 @@ class Writer:
             group, _, version = str(config.get("apiVersion") or "").rpartition("/")
             named = config.get("kind")
             raise BadRequest(f"invalid object type: {group}/{version}, Kind={named if isinstance(named, str) else ''}")
-        if isinstance(given := metadata.get("name"), str) and given and given != name:
-            raise _wrong_name(given, name)
         if resource.namespaced:
             self._check_namespace(resource, namespace, metadata)
         return config
@@ -484,11 +488,12 @@ _STORAGE_PLACES = {
 }
 
 
-def _storage_key(resource: Resource, record: Record) -> str:
-    """Where the real server would keep the object; it says so in a few messages."""
+def _storage_key(resource: Resource, record: Record, options: WriteOptions) -> str:
+    """Where the real server would keep the object; it says so in a few messages. A dry run leaves the prefix out."""
     group = f"{resource.group}/" if resource.group and resource.custom is not None else ""
     place = _STORAGE_PLACES.get(resource.bucket) or f"{group}{resource.plural}"
-    return f"/registry/{place}/{record.key.lstrip('/')}"
+    prefix = "" if options.dry_run else "/registry"
+    return f"{prefix}/{place}/{record.key.lstrip('/')}"
 
 
 def _wrong_name(given: object, expected: str) -> BadRequest:
