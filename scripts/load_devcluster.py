@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import random
 import signal
@@ -21,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,13 @@ from typing import Any
 import aiohttp
 import orjson
 
-from measure_devcluster import Client, calls, memory_mb, rate
+from measure_devcluster import Client, calls, cpu_s, rate
 
 NAMESPACES = 20
 CATCH_UP_S = 60.0
 SAMPLES = 10
-GROWTH_ALLOWED = 0.25  # of resident memory from the first third to the end
+GROWTH_ALLOWED = 0.1  # of memory after the history is full, which takes so many writes
+HISTORY = 20_000
 KINDS = (("configmaps", "/api/v1", 0.65), ("secrets", "/api/v1", 0.25), ("deployments", "/apis/apps/v1", 0.10))
 
 
@@ -237,6 +239,23 @@ def _watchers(api: Api, count: int) -> list[Watcher]:
     return found[:count]
 
 
+def memory_mb(pid: int) -> tuple[float, float]:
+    """Proportional and resident memory of a process."""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    rows = {line.split()[0]: int(line.split()[1]) / 1024 for line in text.splitlines()[1:]}
+    return rows["Pss:"], rows["Rss:"]
+
+
+@dataclass
+class Sample:
+    """How the server stands at a moment of the load."""
+
+    at_s: float
+    writes: int
+    pss: float
+    rss: float
+
+
 class Server:
     """A process of the embedded cluster over one home folder."""
 
@@ -248,7 +267,10 @@ class Server:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         self.ready_s = time.monotonic() - started
-        self.url = next(word for word in line.replace(",", " ").split() if word.startswith("https://"))
+        self.url = next((word for word in line.replace(",", " ").split() if word.startswith("https://")), "")
+        if not self.url:
+            self.kill()
+            raise SystemExit(f"the server does not start: {line}")
 
     def session(self) -> aiohttp.ClientSession:
         """A client with the administrator's token."""
@@ -281,25 +303,25 @@ async def run(server: Server, options: argparse.Namespace) -> list[str]:
         for _ in watchers:
             await asyncio.wait_for(ready.acquire(), 120)
         load.answers.clear()
-        began = time.monotonic()
+        began, spent = time.monotonic(), cpu_s(server.process.pid)
         until = began + options.minutes * 60
         writing = [asyncio.create_task(load.write(until)) for _ in range(options.writers)]
-        memory = []
-        for _ in range(SAMPLES):
-            await asyncio.sleep((until - began) / SAMPLES)
-            memory.append(memory_mb(server.process.pid))
-            print(f"{memory[-1]:.0f} MB, {sum(load.answers.values())} writes", file=sys.stderr)
+        samples = []
+        for number in range(1, SAMPLES + 1):
+            await asyncio.sleep(max(0.0, began + number * (until - began) / SAMPLES - time.monotonic()))
+            at = time.monotonic() - began
+            samples.append(Sample(at, sum(load.answers.values()), *memory_mb(server.process.pid)))
+            print(samples[-1], file=sys.stderr)
         await asyncio.gather(*writing)
         took = time.monotonic() - began
         late = await _unequal(watchers)
+        spent = cpu_s(server.process.pid) - spent
         for task in following:
             task.cancel()
         await asyncio.gather(*following, return_exceptions=True)
         wrong += [f"cache of {one.path} {one.selector} differs from a list" for one in late]
         wrong += [f"{count} times {what}" for what, count in load.failures.items()]
-        before, after = memory[SAMPLES // 3], memory[-1]
-        if after > before * (1 + GROWTH_ALLOWED):
-            wrong.append(f"resident memory grew from {before:.0f} to {after:.0f} MB")
+        wrong += _grown(samples)
         held = {kind: (await api.listed(path_of(kind), ""))[0] for kind, _, _ in KINDS}
     wrong += await _restarted(server.home, server, held)
     writes = sum(load.answers.values())
@@ -311,10 +333,23 @@ async def run(server: Server, options: argparse.Namespace) -> list[str]:
     print(f"| writes | {writes:,} ({writes / took:,.0f} a second) |")
     print("| of them | " + ", ".join(f"{what} {count:,}" for what, count in sorted(load.answers.items())) + " |")
     print(f"| watch events delivered | {events:,} ({events / took:,.0f} a second) |")
+    print(
+        f"| server CPU | {spent / took:.0%} of a core, {spent / max(1, writes) * 1e3:.1f} ms for a write and its events |"
+    )
     print(f"| caches equal to a list at the end | {len(watchers) - len(late)} of {len(watchers)} |")
     print(f"| watchers that had to list again | {sum(one.lists > 1 for one in watchers)} |")
-    print(f"| resident memory | {memory[0]:.0f} MB early, {before:.0f} MB at a third, {after:.0f} MB at the end |")
+    print("\n| minute | writes | PSS, MB | RSS, MB |\n|---|---|---|---|")
+    for one in samples:
+        print(f"| {one.at_s / 60:.1f} | {one.writes:,} | {one.pss:.0f} | {one.rss:.0f} |")
     return wrong
+
+
+def _grown(samples: Sequence[Sample]) -> list[str]:
+    """What grows although the history of changes, which has a fixed length, is full."""
+    full = [one for one in samples if one.writes >= HISTORY]
+    if len(full) < 2 or full[-1].pss <= full[0].pss * (1 + GROWTH_ALLOWED):
+        return []
+    return [f"memory grew from {full[0].pss:.0f} to {full[-1].pss:.0f} MB"]
 
 
 async def _unequal(watchers: Sequence[Watcher]) -> list[Watcher]:
@@ -344,23 +379,30 @@ async def _restarted(home: Path, server: Server, held: dict[str, dict[str, str]]
                 for kind, objects in held.items()
                 if (await api.listed(path_of(kind), ""))[0] != objects
             ]
-        print(f"killed and ready again in {again.ready_s:.1f} s", file=sys.stderr)
-        print(
-            f"\nKilled by SIGKILL and started again: ready after {again.ready_s:.1f} s, {memory_mb(again.process.pid):.0f} MB.\n"
-        )
+        pss, _ = memory_mb(again.process.pid)
+        print(f"Killed by SIGKILL and started again: ready after {again.ready_s:.1f} s, {pss:.0f} MB.\n")
         return wrong
     finally:
         again.kill(signal.SIGTERM)
 
 
-async def rates(url: str, tls: ssl.SSLContext, token: str, seconds: float) -> dict[str, float]:
-    """Requests per second by kind of request, with 16 connections."""
+Figures = dict[str, tuple[float, float]]
+"""Requests per second and CPU microseconds of the server for each, by kind of request."""
+
+
+async def rates(url: str, tls: ssl.SSLContext, token: str, seconds: float, spent: Callable[[], float]) -> Figures:
+    """Figures with 16 connections; `spent` gives the CPU seconds used so far."""
     headers = {"authorization": f"Bearer {token}"} if token else {}
+    found: Figures = {}
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=headers) as session:
         client = Client(session, url, tls)
         for number in range(500):
             await client.send("POST", "/api/v1/namespaces/default/configmaps", {"metadata": {"name": f"m{number}"}})
-        return {name: await rate(call, seconds=seconds, connections=16) for name, call in calls(client).items()}
+        for name, call in calls(client).items():
+            before, start = spent(), time.monotonic()
+            figure = await rate(call, seconds=seconds, connections=16)
+            found[name] = (figure, (spent() - before) / max(1.0, figure * (time.monotonic() - start)) * 1e6)
+    return found
 
 
 def beside_real(seconds: float) -> None:
@@ -372,17 +414,22 @@ def beside_real(seconds: float) -> None:
         server = Server(Path(folder) / "embedded")
         try:
             token = (server.home / "pki" / "admin.token").read_text().strip()
-            here = asyncio.run(rates(server.url, server.tls(), token, seconds))
+            pid = server.process.pid
+            here = asyncio.run(rates(server.url, server.tls(), token, seconds, lambda: cpu_s(pid)))
         finally:
             server.kill(signal.SIGTERM)
         with running(Path(folder) / "real") as real:
             tls = ssl.create_default_context(cafile=str(real.certificate_authority))
             keys = real.certificate_authority.parent
             tls.load_cert_chain(keys / "admin.crt", keys / "admin.key")
-            there = asyncio.run(rates(real.url, tls, "", seconds))
-    print("| request | embedded, per second | kube-apiserver, per second |\n|---|---|---|")
-    for name, figure in here.items():
-        print(f"| {name} | {figure:,.0f} | {there[name]:,.0f} |")
+            processes = json.loads((real.directory / "state.json").read_text())["processes"]
+            pids = [int(pid) for name, pid, *_ in processes if name in ("etcd", "kube-apiserver")]
+            there = asyncio.run(rates(real.url, tls, "", seconds, lambda: sum(map(cpu_s, pids))))
+    print("| request | embedded, a second | CPU, µs each | kube-apiserver and etcd, a second | CPU, µs each |")
+    print("|---|---|---|---|---|")
+    for name, (figure, cost) in here.items():
+        other, other_cost = there[name]
+        print(f"| {name} | {figure:,.0f} | {cost:,.0f} | {other:,.0f} | {other_cost:,.0f} |")
 
 
 def main() -> int:
