@@ -65,6 +65,9 @@ class SourceTree(Protocol):
     def tree_id(self, path: str) -> str | None:
         """Hex id of the directory (or file) at `path`, None when there is none. Equal ids mean equal content."""
 
+    def entry(self, path: str) -> FileEntry | None:
+        """The file or directory at `path` with links followed, None when there is none; costs no listing of its folder."""
+
     def entries(self, path: str, *, recurse: bool) -> Sequence[FileEntry]:
         """Files below directory `path` in lexical order of their paths. Raises StageError when `path` is no directory."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tiphys.engine.render.cache import (
@@ -26,6 +26,7 @@ from tiphys.engine.render.cache import (
 from tiphys.engine.render.detect import CHART_FILE, KUSTOMIZATION_FILES, detect_type, require_supported
 from tiphys.engine.render.directory import DEFAULT_MAX_BYTES, ManifestFile, directory_key, select_files
 from tiphys.engine.render.environment import Consulted
+from tiphys.engine.render.helm.closure import Charts
 from tiphys.engine.render.helm.plan import plan_helm
 from tiphys.engine.render.kustomize.plan import plan_kustomize
 from tiphys.engine.render.overrides import has_overrides, override_files, override_names, with_overrides
@@ -33,7 +34,7 @@ from tiphys.engine.render.protocol import MAX_OBJECTS, VALUE_FORM
 from tiphys.engine.render.spec import DIRECTORY, HELM, RenderSource, tool_options
 from tiphys.engine.render.toolruns import ToolRuns
 from tiphys.engine.render.tools import NO_TOOLS, KubeVersions, RenderContext, ToolPlan, Tools
-from tiphys.engine.states import FileEntry, FileKind, Rendered, Snapshot, SourceTree, StageError
+from tiphys.engine.states import FileKind, Rendered, Snapshot, SourceTree, StageError
 from tiphys.runtime.clock import Clock
 from tiphys.runtime.log import SILENT, Logger
 from tiphys.runtime.messages import encode
@@ -67,23 +68,35 @@ class _Plan:
     asked: tuple[tuple[str, str | None], ...] = ()
     kube: KubeVersions | None = None
 
-    def stands(self, tree: SourceTree, context: RenderContext) -> bool:
-        """Would planning again give the same? Compares ids and reads nothing."""
+    def stands(self, id_of: Callable[[str], str | None], context: RenderContext) -> bool:
+        """Would planning again give the same in a tree with these ids by path? Reads nothing."""
         for path, oid in self.reads:
-            if tree.tree_id(path) != oid:
+            if id_of(path) != oid:
                 return False
         if self.kube is not None and self.kube != context.kube:
             return False
         return all(context.env.get(name) == value for name, value in self.asked)
 
 
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """What is in a source's own folder."""
+class _Ids:
+    """Ids by path in the tree looked at last: the Applications of one commit look at much the same paths."""
 
-    tree_id: str
-    entries: Sequence[FileEntry]
-    names: frozenset[str]
+    def __init__(self) -> None:
+        self._tree: SourceTree | None = None
+        self._known: dict[str, str | None] = {}
+
+    def of(self, tree: SourceTree) -> Callable[[str], str | None]:
+        """Gives the id of a path, None where there is nothing."""
+        if tree is not self._tree:
+            self._tree, self._known = tree, {}
+        known = self._known
+
+        def id_of(path: str) -> str | None:
+            if path not in known:
+                known[path] = tree.tree_id(path)
+            return known[path]
+
+        return id_of
 
 
 class Renderer:
@@ -113,6 +126,8 @@ class Renderer:
         self._timeout_s = timeout_s
         self._tools = tools
         self._tool_runs = tool_runs
+        self._charts = Charts()
+        self._ids = _Ids()
         self._plans: Recent[tuple[str, RenderSource, _Who | None], _Plan] = Recent(PLANS_KEPT)
         self._rendered: Recent[str, Rendered] = Recent(RENDERED_LIMIT_BYTES, rendered_weight)
         self._parsed: Recent[tuple[str, str], ParsedFile] = Recent(PARSED_LIMIT_BYTES, lambda file: file.weight)
@@ -166,19 +181,20 @@ class Renderer:
         plan = self._plans.get((snapshot.repo_url, source, None))
         if plan is None:
             plan = self._plans.get((snapshot.repo_url, source, _who(context)))
-        return plan if plan is not None and plan.stands(snapshot.tree, context) else None
+        return plan if plan is not None and plan.stands(self._ids.of(snapshot.tree), context) else None
 
     async def _plan(self, snapshot: Snapshot, source: RenderSource, context: RenderContext) -> _Plan:
         """Raises StageError."""
         tree = snapshot.tree
-        look = await asyncio.to_thread(_look, tree, source)
-        wanted = override_names(look.names, context.app_name)
+        names = await asyncio.to_thread(_telling_files, tree, source, context)
+        wanted = override_names(names, context.app_name)
         merged = await self._with_overrides(tree, source, wanted) if wanted else source
-        found = detect_type(merged, look.names, disabled=context.disabled)
+        found = detect_type(merged, names, disabled=context.disabled)
         require_supported(merged, found)
-        shared = found == DIRECTORY and not has_overrides(look.names) and not context.disabled
+        shared = found == DIRECTORY and not context.disabled
         if found == DIRECTORY:
-            plan = await asyncio.to_thread(self._plan_directory, tree, merged, look)
+            plan, overridden = await asyncio.to_thread(self._plan_directory, tree, merged)
+            shared = shared and not overridden
         else:
             plan = await asyncio.to_thread(self._plan_tool, tree, merged, found, context)
         at = (snapshot.repo_url, source)
@@ -197,12 +213,18 @@ class Renderer:
         _raise_problems(results)
         return with_overrides(source, [(file.path, result.objects[0].json) for file, result in results])
 
-    def _plan_directory(self, tree: SourceTree, source: RenderSource, look: _Look) -> _Plan:
-        """Runs in a thread. Raises StageError."""
-        entries = tree.entries(source.path, recurse=True) if source.recurse else look.entries
+    def _plan_directory(self, tree: SourceTree, source: RenderSource) -> tuple[_Plan, bool]:
+        """(the plan, whether files in the folder may make another plan for another application).
+
+        Runs in a thread. Raises StageError.
+        """
+        entries = tree.entries(source.path, recurse=source.recurse)
         files = select_files(entries, source, max_bytes=self._max_manifest_bytes)
         outside = ((entry.path, tree.tree_id(entry.path)) for entry in entries if entry.kind is FileKind.LINK)
-        return _Plan(directory_key(files, source), ((source.path, look.tree_id), *outside), source, files)
+        start = len(source.path) + 1 if source.path else 0
+        overridden = has_overrides([entry.path[start:] for entry in entries if entry.kind is not FileKind.DIRECTORY])
+        reads = ((source.path, tree.tree_id(source.path)), *outside)
+        return _Plan(directory_key(files, source), reads, source, files), overridden
 
     def _plan_tool(self, tree: SourceTree, source: RenderSource, found: str, context: RenderContext) -> _Plan:
         """Runs in a thread. Raises StageError."""
@@ -212,14 +234,15 @@ class Renderer:
         tools = self._tools
         if found == HELM:
             version = tools.helm_sdk or tools.helm_version
-            tool = plan_helm(tree, source.path, block, context, tool_version=version)
+            tool = plan_helm(tree, source.path, block, context, tool_version=version, charts=self._charts)
         else:
             tool = plan_kustomize(tree, source.path, block, context, tool_version=tools.kubectl_version)
         reads = dict(tool.reads)
         if source.path not in reads:  # then also what the type was told by, and override files that may come
-            for name in (CHART_FILE, *KUSTOMIZATION_FILES, *override_files(context.app_name)):
+            for name in _telling_names(context):
                 path = posixpath.join(source.path, name)
-                reads.setdefault(path, tree.tree_id(path))
+                if path not in reads:
+                    reads[path] = tree.tree_id(path)
         return _Plan(
             tool.key,
             tuple(reads.items()),
@@ -326,15 +349,20 @@ def _who(context: RenderContext) -> _Who:
     return context.app_name, context.namespace, context.build_options, context.disabled
 
 
-def _look(tree: SourceTree, source: RenderSource) -> _Look:
-    """Runs in a thread. Raises StageError."""
-    tree_id = tree.tree_id(source.path)
-    if tree_id is None:
+def _telling_names(context: RenderContext) -> tuple[str, ...]:
+    """Names of files that tell a source's type or change the source."""
+    return (CHART_FILE, *KUSTOMIZATION_FILES, *override_files(context.app_name))
+
+
+def _telling_files(tree: SourceTree, source: RenderSource, context: RenderContext) -> frozenset[str]:
+    """Which of those are in the source's own folder. Runs in a thread. Raises StageError."""
+    folder = tree.entry(source.path)
+    if folder is None:
         raise StageError("render", "ComparisonError", f"{source.path}: app path does not exist")
-    entries = tree.entries(source.path, recurse=False)
-    start = len(source.path) + 1 if source.path else 0
-    names = frozenset(entry.path[start:] for entry in entries if entry.kind is not FileKind.DIRECTORY)
-    return _Look(tree_id, entries, names)
+    if folder.kind is not FileKind.DIRECTORY:
+        raise StageError("source", "ComparisonError", f"{source.path}: app path is not a directory")
+    entries = ((name, tree.entry(posixpath.join(source.path, name))) for name in _telling_names(context))
+    return frozenset(name for name, entry in entries if entry is not None and entry.kind is not FileKind.DIRECTORY)
 
 
 def _results(header: Mapping[str, object], bodies: memoryview, count: int) -> list[ParsedFile]:

@@ -99,6 +99,17 @@ class GitTree:
         node = self._resolve(clean_path(path))
         return node.oid if node else None
 
+    def entry(self, path: str) -> FileEntry | None:
+        """The file or directory at `path` with links followed, None when there is none. A submodule is a directory."""
+        path = clean_path(path)
+        node = self._resolve(path)
+        if node is None:
+            return None
+        if node.mode in (MODE_TREE, MODE_SUBMODULE):
+            return FileEntry(path, FileKind.DIRECTORY, node.oid, 0)
+        kind = FileKind.EXECUTABLE if node.mode == MODE_EXECUTABLE else FileKind.FILE
+        return FileEntry(path, kind, node.oid, self._objects.size(node.oid))
+
     def entries(self, path: str, *, recurse: bool) -> Sequence[FileEntry]:
         """Files below directory `path`, lexical by path components; with `recurse` off also the directories in it.
 

@@ -44,6 +44,15 @@ def test_equal_content_has_an_equal_id(tmp_path: Path) -> None:
     assert tree.tree_id("a/x/y") is None
 
 
+def test_one_path_is_told_without_a_listing_of_its_folder(tmp_path: Path) -> None:
+    tree = tree_of(tmp_path, {"a/x": "hello", "l": Link("a"), "f": Link("a/x"), "s": Submodule(), "n": Link("no")})
+    found = {path: tree.entry(path) for path in ("a", "a/x", "l/x", "f", "l", "s", "n", "no", "")}
+    told = {path: (entry.kind.value, entry.size_bytes) for path, entry in found.items() if entry is not None}
+    folder, file = ("directory", 0), ("file", 5)
+    assert told == {"a": folder, "a/x": file, "l/x": file, "f": file, "l": folder, "s": folder, "": folder}
+    assert [entry.oid for entry in found.values() if entry] == [tree.tree_id(path) for path in told]
+
+
 @pytest.mark.parametrize("path", ["/etc", "..", "../x", "a/../../x"])
 def test_a_path_outside_the_root_is_an_error(tmp_path: Path, path: str) -> None:
     tree = tree_of(tmp_path, {"a/x": "1"})

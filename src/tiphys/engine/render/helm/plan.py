@@ -1,7 +1,7 @@
-"""Which files a chart reads, found by id: nothing of the chart is parsed here.
+"""The plan of one render of a chart: which files Helm gets and what it is asked, found by id; nothing is parsed here.
 
-What the engine looks for in a file's text (a `file://` dependency, a mention of the cluster's capabilities) may only be
-found too often: then a file too many is read, or a render too many is done.
+What is looked for in a file's text (a `file://` dependency, a mention of the cluster's capabilities or of `.Files`) may only
+be found too often: then a file too many is read, or a render too many is done.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import orjson
 
 from tiphys import __version__
+from tiphys.engine.render.helm.closure import Chart, Charts, Reads, asked_for, below
+from tiphys.engine.render.helm.mentions import NOTHING, Mentions, mentions_of_values
 from tiphys.engine.render.helm.options import HelmOptions, read_options
 from tiphys.engine.render.helm.valuefiles import ValueFileError, find_value_files, place
 from tiphys.engine.render.spec import HELM
@@ -21,32 +23,41 @@ from tiphys.engine.render.tools import KubeVersions, RenderContext, ToolFile, To
 from tiphys.engine.states import FileEntry, FileKind, SourceTree, StageError
 
 # Part of every key. Raise it when the same chart gives other objects than before.
-HELM_PLAN_VERSION = 1
+HELM_PLAN_VERSION = 2
 MAX_CHART_BYTES = 32 * 1024 * 1024
 MAX_CHART_FILES = 10_000
-_CHART_FILES = ("Chart.yaml", "requirements.yaml")
+_DECLARING = ("Chart.yaml", "requirements.yaml")
 _LOCAL_DEPENDENCY = re.compile(rb"file://([^\s\"'#,}\]]+)")
-_CAPABILITIES = re.compile(rb"Capabilities|kubeVersion")
 
 
 def plan_helm(
-    tree: SourceTree, path: str, block: Mapping[str, object], context: RenderContext, *, tool_version: str
+    tree: SourceTree,
+    path: str,
+    block: Mapping[str, object],
+    context: RenderContext,
+    *,
+    tool_version: str,
+    charts: Charts,
 ) -> ToolPlan:
     """The plan for the chart in directory `path` with the `helm` block of its source.
 
-    Runs in a thread. Raises StageError.
+    `charts` remembers charts between plans. Runs in a thread. Raises StageError.
 
     Source: compat 1.4.
     """
     options = read_options(block, context.env)
-    reads: dict[str, str | None] = {path: tree.tree_id(path)}
-    files = _Files(tree)
-    files.add_folder(path, reads)
-    local = _local_dependencies(tree, path, files, reads)
-    values = _value_files(tree, path, options, files, reads)
-    file_sets = [(name, files.add_outside(_path_of(path, file, name), reads)) for name, file in options.file_sets]
-    uses_kube = options.api_versions is None or not options.kube_version
-    uses_kube = uses_kube and _mentions_capabilities(tree, files.found.values(), options)
+    reads: Reads = {}
+    files = _Files()
+    parts, local = _with_local_dependencies(tree, path, charts, reads)
+    for part in parts:
+        reads.update(part.reads)
+        files.add(part.files)
+    values = [files.add_named(tree, one, reads) for one in _value_files(tree, path, options, reads)]
+    file_sets = [(name, files.add_named(tree, _path_of(path, file, name), reads)) for name, file in options.file_sets]
+    named = [files.found[one].oid for one in (*values, *(file for _, file in file_sets))]
+    told = _told(tree, parts, named, options, charts)
+    told = _add_asked_for(tree, parts, told, files, reads, charts)
+    uses_kube = told.capabilities and (options.api_versions is None or not options.kube_version)
     kube = context.kube if uses_kube else KubeVersions()
     request: dict[str, object] = {
         "chart": path,
@@ -64,25 +75,44 @@ def plan_helm(
         "skip_schema_validation": options.skip_schema_validation,
         "local_dependencies": local,
     }
-    found = tuple(files.found.values())
-    return ToolPlan(
-        HELM,
-        _key(request, found, tool_version),
-        _not_implied(path, reads, files.links),
-        found,
-        request,
-        uses_kube=uses_kube,
-    )
+    found = tuple(files.found[name] for name in sorted(files.found))
+    key = _key(request, found, tool_version)
+    return ToolPlan(HELM, key, tuple(reads.items()), found, request, uses_kube=uses_kube)
 
 
-def _not_implied(
-    path: str, reads: Mapping[str, str | None], links: Collection[str]
-) -> tuple[tuple[str, str | None], ...]:
-    """`reads` without what the id of the chart's own folder says already: all below it but what links lead to."""
-    below = f"{path}/" if path else ""
-    return tuple(
-        (read, oid) for read, oid in reads.items() if read == path or read in links or not read.startswith(below)
-    )
+def _told(
+    tree: SourceTree, parts: Sequence[Chart], named: Iterable[str], options: HelmOptions, charts: Charts
+) -> Mentions:
+    """What templates ask for, and what values ask for where templates are made of them."""
+    told = NOTHING
+    for part in parts:
+        told |= part.templates
+    if not told.tpl:
+        return told
+    for part in parts:
+        told |= part.values
+    for oid in named:
+        told |= charts.asked_by_values(tree, oid)
+    for text in (options.values, *(value for _, value in (*options.sets, *options.string_sets))):
+        told |= mentions_of_values(text.encode("utf-8", "surrogateescape"))
+    return told
+
+
+def _add_asked_for(
+    tree: SourceTree, parts: Sequence[Chart], told: Mentions, files: _Files, reads: Reads, charts: Charts
+) -> Mentions:
+    """Add what is asked for through `.Files`; what is asked for then, because such a file may become a template, too."""
+    while told.every or told.names or told.globs or told.beginnings:
+        before = told
+        for part in parts:
+            found = asked_for(tree, part, told, reads)
+            files.add(found)
+            if told.tpl and not told.every:
+                for entry in found:
+                    told |= charts.asked_by_values(tree, entry.oid)
+        if told == before:
+            break
+    return told
 
 
 def _key(request: Mapping[str, object], files: Iterable[ToolFile], tool_version: str) -> str:
@@ -94,92 +124,65 @@ def _key(request: Mapping[str, object], files: Iterable[ToolFile], tool_version:
 class _Files:
     """Files for the tool, by path, with what they weigh."""
 
-    def __init__(self, tree: SourceTree) -> None:
-        self._tree = tree
+    def __init__(self) -> None:
         self.found: dict[str, ToolFile] = {}
-        self.links: set[str] = set()
         self._bytes = 0
 
-    def add_folder(self, path: str, reads: dict[str, str | None]) -> None:
-        """Everything below a folder; links inside the repository are given as what they lead to."""
-        for entry in self._tree.entries(path, recurse=True):
-            if entry.kind is FileKind.LINK:
-                self.links.add(entry.path)
-                reads[entry.path] = self._tree.tree_id(entry.path)
-                if not entry.oid:
-                    self._add_linked_folder(entry.path, reads)
-                    continue
-            self._add(entry)
-
-    def _add_linked_folder(self, path: str, reads: dict[str, str | None]) -> None:
-        if reads[path] is None:
-            raise _failed(f"{path}: the link leads to nothing")
-        # Once: a link in what a link leads to may lead back.
-        for entry in self._tree.entries(path, recurse=True):
-            if entry.kind is FileKind.LINK:
-                self.links.add(entry.path)
-                reads[entry.path] = self._tree.tree_id(entry.path)
-                if not entry.oid:
-                    raise _failed(f"{entry.path}: a link to a folder inside a linked folder is not followed")
-            self._add(entry)
-
-    def add_outside(self, path: str, reads: dict[str, str | None]) -> str:
-        """One file, which must be there; gives its path."""
-        oid = self._tree.tree_id(path)
-        reads[path] = oid
-        if oid is None:
-            raise _failed(f"open {path}: no such file or directory")
-        if path not in self.found:
-            folder, _, name = path.rpartition("/")
-            entries = self._tree.entries(folder, recurse=False)
-            entry = next((one for one in entries if one.path.rpartition("/")[2] == name), None)
-            if entry is None or entry.kind is FileKind.DIRECTORY or not entry.oid:
-                raise _failed(f"read {path}: is a directory")
-            self._add(FileEntry(path, entry.kind, entry.oid, entry.size_bytes))
-        return path
-
-    def _add(self, entry: FileEntry) -> None:
-        if entry.path in self.found:
-            return
-        if not entry.path.isprintable() and any("\ud800" <= char <= "\udfff" for char in entry.path):
-            raise _failed(f"{entry.path!r}: the name of the file is not UTF-8")
-        self.found[entry.path] = ToolFile(entry.path, entry.oid)
-        self._bytes += entry.size_bytes
+    def add(self, entries: Iterable[FileEntry]) -> None:
+        """Add files. Raises StageError where a limit is met."""
+        for entry in entries:
+            if entry.path in self.found:
+                continue
+            if not entry.path.isprintable() and any("\ud800" <= char <= "\udfff" for char in entry.path):
+                raise _failed(f"{entry.path!r}: the name of the file is not UTF-8")
+            self.found[entry.path] = ToolFile(entry.path, entry.oid)
+            self._bytes += entry.size_bytes
         if self._bytes > MAX_CHART_BYTES:
             raise _failed(f"the chart's files are larger than {MAX_CHART_BYTES} bytes (limit of size)")
         if len(self.found) > MAX_CHART_FILES:
             raise _failed(f"the chart has more than {MAX_CHART_FILES} files (limit of files)")
 
+    def add_named(self, tree: SourceTree, path: str, reads: Reads) -> str:
+        """One file that the source names, which must be there; gives its path."""
+        entry = tree.entry(path)
+        reads[path] = entry.oid if entry else None
+        if entry is None:
+            raise _failed(f"open {path}: no such file or directory")
+        if entry.kind is FileKind.DIRECTORY:
+            raise _failed(f"read {path}: is a directory")
+        self.add([entry])
+        return path
 
-def _local_dependencies(tree: SourceTree, path: str, files: _Files, reads: dict[str, str | None]) -> dict[str, str]:
-    """Folders that the chart names by `file://`: the name as it is written -> the folder's path."""
-    local: dict[str, str] = {}
-    for name in _CHART_FILES:
-        file = files.found.get(posixpath.join(path, name))
-        if file is None:
-            continue
-        for match in _LOCAL_DEPENDENCY.finditer(tree.read(file.oid)):
+
+def _with_local_dependencies(
+    tree: SourceTree, path: str, charts: Charts, reads: Reads
+) -> tuple[list[Chart], dict[str, str]]:
+    """The chart and those it names by `file://`; and where those are: the name as it is written -> the folder's path."""
+    chart = charts.at(tree, path)
+    parts, local = [chart], dict[str, str]()
+    declaring = [entry for entry in chart.files if entry.path in [below(path, name) for name in _DECLARING]]
+    for entry in declaring:
+        for match in _LOCAL_DEPENDENCY.finditer(tree.read(entry.oid)):
             written = match.group(1).decode("utf-8", "surrogateescape")
             if written in local:
                 continue
             folder = _inside(path, written, f"dependency file://{written}")
-            reads[folder] = tree.tree_id(folder)
-            if reads[folder] is None:
+            found = tree.entry(folder)
+            if found is None or found.kind is not FileKind.DIRECTORY:
+                reads[folder] = found.oid if found else None
                 continue  # the worker says so if the chart needs it
             local[written] = folder
-            files.add_folder(folder, reads)
-    return local
+            parts.append(charts.at(tree, folder))
+    return parts, local
 
 
-def _value_files(
-    tree: SourceTree, path: str, options: HelmOptions, files: _Files, reads: dict[str, str | None]
-) -> list[str]:
+def _value_files(tree: SourceTree, path: str, options: HelmOptions, reads: Reads) -> list[str]:
     try:
         found, looked_at = find_value_files(tree, path, options)
     except ValueFileError as error:
         raise _failed(str(error)) from None
     reads.update(looked_at)
-    return [files.add_outside(one, reads) for one in found]
+    return found
 
 
 def _path_of(base: str, written: str, name: str) -> str:
@@ -194,18 +197,6 @@ def _inside(base: str, written: str, what: str) -> str:
     if joined == ".." or joined.startswith(("../", "/")):
         raise _failed(f"{what} leads out of the repository")
     return "" if joined == "." else joined
-
-
-def _mentions_capabilities(tree: SourceTree, files: Iterable[ToolFile], options: HelmOptions) -> bool:
-    if _CAPABILITIES.search(options.values.encode()) or any("Capabilities" in value for _, value in options.sets):
-        return True
-    search: Callable[[bytes], object] = _CAPABILITIES.search
-    for file in files:
-        if file.path.endswith((".tgz", ".tar.gz")):
-            return True  # not looked into here
-        if search(tree.read(file.oid)):
-            return True
-    return False
 
 
 def _application_name(instance: str) -> str:
