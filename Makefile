@@ -59,7 +59,7 @@ test-real: realcluster ## End-to-end and comparison tests on the real API server
 
 .PHONY: load
 load: $(STAMP) ## Load the embedded cluster for MINUTES=10 and check it (REAL=1: rates beside a real kube-apiserver too)
-	@$(BIN)/python scripts/load_devcluster.py --minutes $(or $(MINUTES),10) $(if $(REAL),--real)
+	@$(BIN)/python -m scripts.load_devcluster --minutes $(or $(MINUTES),10) $(if $(REAL),--real)
 
 .PHONY: clean
 clean: ## Remove the environment and caches (not the data of `make up`)

@@ -1,6 +1,6 @@
 """Loads the embedded cluster for minutes and checks that it stays honest: caches, memory, restart; prints Markdown.
 
-    python scripts/load_devcluster.py [--minutes 10] [--objects 20000] [--watchers 100] [--writers 8] [--real]
+    python -m scripts.load_devcluster [--minutes 10] [--objects 20000] [--watchers 100] [--writers 8] [--real]
 
 Starts `tiphys devcluster` with its SQLite store on a free port. Writers create, patch, apply, replace and delete while watchers
 keep caches as informers do. At the end every cache has to equal a list, and a server killed and started again has to hold the
@@ -30,7 +30,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-from measure_devcluster import Client, calls, cpu_s, rate
+from scripts.measure_devcluster import Client, calls, cpu_s, rate
 
 NAMESPACES = 20
 CATCH_UP_S = 60.0
@@ -407,7 +407,6 @@ async def rates(url: str, tls: ssl.SSLContext, token: str, seconds: float, spent
 
 def beside_real(seconds: float) -> None:
     """Print the rates of both servers."""
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     from tests.realcluster.cluster import running
 
     with tempfile.TemporaryDirectory() as folder:
