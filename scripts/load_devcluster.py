@@ -29,7 +29,6 @@ from typing import Any
 
 import aiohttp
 import orjson
-
 from scripts.measure_devcluster import Client, calls, cpu_s, rate
 
 NAMESPACES = 20
