@@ -74,9 +74,9 @@ REFUSED: list[Row] = [
         },
         ("excessive aliasing", "limit of"),
     ),
-    ("link out", {**with_template(""), "chart/x": Link("/etc/passwd")}, ("chart/x: a link in this path is absolute",)),
-    ("link up", {**with_template(""), "chart/x": Link("../../../etc")}, ("chart/x: a link in this path leads out",)),
-    ("link in a circle", {**with_template(""), "chart/x": Link(".")}, ("a link to a folder inside a linked folder",)),
+    ("link out", {**with_template(""), "chart/templates/x": Link("/etc/passwd")}, ("chart/templates/x: a link in this path is absolute",)),
+    ("link up", {**with_template(""), "chart/templates/x": Link("../../../etc")}, ("chart/templates/x: a link in this path leads out",)),
+    ("link in a circle", {**with_template(""), "chart/templates/x": Link(".")}, ("a link to a folder inside a linked folder",)),
     (
         "files outside",
         with_template("x: {{ .Files.Get `../../../../../../etc/passwd` | required `nothing there` }}"),
