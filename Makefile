@@ -48,6 +48,7 @@ fix: $(STAMP) ## Format and mend what can be mended
 	@$(BIN)/python scripts/gen_cli_docs.py
 	@$(BIN)/python scripts/gen_layout.py
 	@$(BIN)/python scripts/gen_differences.py
+	@$(BIN)/python scripts/gen_benchmarks.py
 
 .PHONY: realcluster
 realcluster: $(STAMP) ## Build a real kube-apiserver for tests (needs Go 1.26; ten minutes the first time)
@@ -60,6 +61,11 @@ test-real: realcluster ## End-to-end and comparison tests on the real API server
 .PHONY: load
 load: $(STAMP) ## Load the embedded cluster for MINUTES=10 and check it (REAL=1: rates beside a real kube-apiserver too)
 	@$(BIN)/python -m scripts.load_devcluster --minutes $(or $(MINUTES),10) $(if $(REAL),--real)
+
+.PHONY: bench
+bench: realcluster ## Ten minutes of benchmarks on the real API server (ENGINE=tiphys,argocd), then the tables of docs/benchmarks.md
+	@$(BIN)/python -m bench --selection --save --engine $(or $(ENGINE),tiphys) >/dev/null
+	@$(BIN)/python scripts/gen_benchmarks.py
 
 .PHONY: clean
 clean: ## Remove the environment and caches (not the data of `make up`)

@@ -2,6 +2,7 @@
 
     python -m bench B1 B3 --engine tiphys --n 300
     python -m bench B3 --engine tiphys,tiphys-eager,argocd --n 1000 --flavour mixed --repeat 3 --save
+    python -m bench --selection --save          # ten minutes of everything
     python -m bench --list
 
 Benchmarks that are named together share one control plane and one deployment, in their order; every repetition has a new
@@ -61,8 +62,23 @@ def parser() -> argparse.ArgumentParser:
     add("--save", action="store_true", help="write them to bench/results, which docs/benchmarks.md is made from")
     add("--log", type=Path, metavar="FILE", help="keep the log of the engine of this repository")
     add("--profiler", default="", metavar="COMMAND", help="put before that engine's command line")
+    add("--selection", action="store_true", help="ten minutes: every benchmark at a small size")
     add("--list", action="store_true", help="list benchmarks and engines")
     return found
+
+
+def selection(given: argparse.Namespace) -> list[argparse.Namespace]:
+    """Every benchmark at a size at which all of them take about ten minutes, by blocks that share a control plane."""
+    cases: list[dict[str, Any]] = [
+        {"benches": ["B1", "B3", "B8", "B2"], "n": 100, "flavour": "plain", "idle": 60.0},
+        {"benches": ["B1", "B3"], "n": 99, "flavour": "mixed", "rounds": 5},
+        {"benches": ["B4"], "n": 30},
+        {"benches": ["B6"]},
+        {"benches": ["B5"]},
+        {"benches": ["B9"], "n": 500},
+        {"benches": ["B7"], "n": 100, "objects": 2000, "no_floor": True},
+    ]
+    return [argparse.Namespace(**{**vars(given), **case}) for case in cases]
 
 
 def options_of(given: argparse.Namespace) -> Options:
@@ -123,6 +139,7 @@ def measure(given: argparse.Namespace, engine_name: str) -> list[results.Result]
                 fsync=not given.no_fsync,
                 repetitions=len(blocks),
                 machine=before,
+                objects=given.objects if name == "B7" else 0,
                 figures=figures,
                 not_measured=problem,
             )
@@ -151,14 +168,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; the exit code."""
     found = parser()
     given = found.parse_args(arguments)
-    if given.list or not given.benches:
+    if given.list or not (given.benches or given.selection):
         for name, bench in BENCHES.items():
             print(f"{name}  {(sys.modules[bench.__module__].__doc__ or '').splitlines()[0].partition(': ')[2]}")
         print("engines:", ", ".join(ENGINES))
         return 0
     measured: list[results.Result] = []
     for engine in check(found, given):
-        measured += measure(given, engine)
+        for case in selection(given) if given.selection else [given]:
+            measured += measure(case, engine)
     payload: list[Any] = [result.payload() for result in measured]
     print(results.show(payload))
     if given.json is not None:

@@ -9,6 +9,18 @@ from typing import Any
 
 FOLDER = Path(__file__).resolve().parent / "results"
 VERSION = 1
+PARTS = {
+    "B1": ("n", "flavour"),
+    "B2": ("n", "flavour"),
+    "B3": ("n", "flavour"),
+    "B4": ("n", "flavour"),
+    "B5": (),
+    "B6": (),
+    "B7": ("n", "objects"),
+    "B8": ("n", "flavour"),
+    "B9": ("n",),
+}
+"""What tells the results of one benchmark apart, beside the engine and the kind of cluster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +36,21 @@ class Result:
     fsync: bool
     repetitions: int
     machine: dict[str, Any]
+    objects: int = 0  # B7: in the cluster besides the fleet
     figures: dict[str, Any] = field(default_factory=dict)
     not_measured: str = ""
 
     @property
+    def case(self) -> tuple[str, ...]:
+        """What was measured, whatever the engine: results with the same case stand beside each other."""
+        parts = [str(getattr(self, part)) for part in PARTS[self.bench]]
+        return (self.bench, *parts, *([self.cluster] if self.cluster != "real" else []))
+
+    @property
     def name(self) -> str:
         """Name of its file."""
-        parts = [self.bench, self.engine, str(self.n), self.flavour]
-        if self.cluster != "real":
-            parts.append(self.cluster)
-        return "-".join(parts) + ".json"
+        bench, *parts = self.case
+        return "-".join([bench, self.engine, *parts]) + ".json"
 
     def payload(self) -> dict[str, Any]:
         """As JSON."""

@@ -19,7 +19,7 @@ FALSE_S = 3.0
 BY_HAND = "by hand"
 
 
-async def drift(run: Run) -> Figures:
+async def drift_reverted(run: Run) -> Figures:
     """From the answer of the patch until the observer has seen the declared value again; then a change that is no drift."""
     await deployed(run)
     times, total = [], Spent()

@@ -12,7 +12,7 @@ SETTLE_S = 30.0
 ALONE_S = 30.0
 
 
-async def idle(run: Run) -> Figures:
+async def nothing_happens(run: Run) -> Figures:
     """After the fleet was deployed and has settled. The floor is the cluster with the objects and without the engine."""
     await deployed(run)
     await asyncio.sleep(SETTLE_S)

@@ -33,7 +33,7 @@ def stranger(number: int) -> Object:
     }
 
 
-async def memory(run: Run) -> Figures:
+async def memory_and_restart(run: Run) -> Figures:
     """With the fleet alone, with the strangers, then restarted with what it had stored, then with nothing stored."""
     await deployed(run)
     await asyncio.sleep(SETTLE_S)

@@ -29,7 +29,7 @@ Test = Callable[[dict[str, str]], bool]
 VerdictTest = Callable[[Verdict], bool]
 
 
-async def monorepo(run: Run) -> Figures:
+async def one_of_many(run: Run) -> Figures:
     """Commits to one application of each flavour there is, then to what they share."""
     await deployed(run)
     n, found = run.options.n, Figures()

@@ -29,7 +29,7 @@ LIMIT_PER_APP_S = 2.0
 TOOL_RUNS = 10
 
 
-async def renders(run: Run) -> Figures:
+async def both_tools(run: Run) -> Figures:
     """Both tools, unless one was named by the flavour."""
     flavours = [run.options.flavour] if run.options.flavour in ("helm", "kustomize") else ["helm", "kustomize"]
     return {flavour: await _renders(run, flavour) for flavour in flavours}

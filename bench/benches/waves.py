@@ -55,7 +55,7 @@ def applications(name: str, *, chained: bool) -> list[workload.App]:
     ]
 
 
-async def waves(run: Run) -> Figures:
+async def ten_waves(run: Run) -> Figures:
     """Several applications one after the other, for each pause; the first meets caches that are cold."""
     await run.namespaces([NAMESPACE])
     names = [f"d{delay}s{turn}" for delay in DELAYS for turn in range(SETS)]
