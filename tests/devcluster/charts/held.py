@@ -33,7 +33,10 @@ CLUSTER_KINDS: Final[Mapping[str, str]] = {
     "rbac.authorization.k8s.io/v1/clusterrolebindings": "ClusterRoleBinding",
     "scheduling.k8s.io/v1/priorityclasses": "PriorityClass",
     "admissionregistration.k8s.io/v1/validatingwebhookconfigurations": "ValidatingWebhookConfiguration",
+    "admissionregistration.k8s.io/v1/mutatingwebhookconfigurations": "MutatingWebhookConfiguration",
     "apiextensions.k8s.io/v1/customresourcedefinitions": "CustomResourceDefinition",
+    "apiregistration.k8s.io/v1/apiservices": "APIService",
+    "networking.k8s.io/v1/ingressclasses": "IngressClass",
 }
 _RELEASE: Final = "helm.sh/release.v1"
 _USERS: Final = ("helm", "kubectl")
@@ -69,7 +72,7 @@ class Looker:
             objects += [
                 {**one, "metadata": {**one["metadata"], "namespace": namespace}}
                 for one in await self._list(resource, "")
-                if one["metadata"]["name"] in (f"charts-{name}", f"{name}.charts.example.com")
+                if _is_of(name, one["metadata"])
             ]
         moving = [f"{one['kind']} {one['metadata']['name']}" for one in objects if _moves(one)]
         facets = facets_of(_Moment([_plain(one) for one in objects]), namespace, (), ())
@@ -90,6 +93,13 @@ class Looker:
             return []
         kind = {**KINDS, **CLUSTER_KINDS}[resource]
         return [{**one, "kind": kind} for one in found]
+
+
+def _is_of(name: str, metadata: Any) -> bool:
+    """Whether an object of the whole cluster is a case's."""
+    if metadata["name"] in (f"charts-{name}", f"{name}.charts.example.com"):
+        return True
+    return bool((metadata.get("annotations") or {}).get("meta.helm.sh/release-name") == name)
 
 
 def _moves(obj: Any) -> bool:

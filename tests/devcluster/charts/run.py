@@ -1,9 +1,11 @@
 """Installs, changes and removes charts (with a real helm) and kustomizations (with kubectl), and reads what is left.
 
     python -m tests.devcluster.charts.run --kubeconfig FILE [--case NAME ...] [--record]
+    python -m tests.devcluster.charts.run --kubeconfig FILE --beside FILE --chart FOLDER[,VALUE=TO ...] ...
 
 With --record what the cluster holds after each step is written to `recorded/charts-1.36.json.gz`; the cluster has to be a
-real control plane with `tiphys nodesim`. Otherwise what differs from that is printed.
+real control plane with `tiphys nodesim`. Otherwise what differs from that is printed. With --chart, charts that are somewhere
+else are installed on two clusters and what differs between these is printed; the values are those of the upgrade.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -44,12 +47,12 @@ def cases() -> dict[str, Case]:
     }
 
 
-def _chart_steps(case: Case, place: Path, namespace: str) -> dict[str, Command]:
-    release = (case.name, "-n", namespace)
+def _chart_steps(name: str, place: Path, namespace: str, values: Command) -> dict[str, Command]:
+    release = (name, "-n", namespace)
     return {
         "install": ("helm", "install", *release, str(place), "--create-namespace", *WAIT),
-        "upgrade": ("helm", "upgrade", *release, str(place), "-f", str(place / "upgrade.yaml"), *WAIT),
-        "rollback": ("helm", "rollback", case.name, "1", "-n", namespace, *WAIT),
+        "upgrade": ("helm", "upgrade", *release, str(place), *values, *WAIT),
+        "rollback": ("helm", "rollback", name, "1", "-n", namespace, *WAIT),
         "uninstall": ("helm", "uninstall", *release, *WAIT),
     }
 
@@ -72,6 +75,7 @@ class Bench:
         self._folder = folder
         self._looker = looker
         self._prefix = prefix
+        self._limit = asyncio.Semaphore(AT_ONCE)
         self._programs = {"helm": str(helm_program()), "kubectl": str(BIN / "kubectl")}
         self._env = clean_env(HOME=str(folder), KUBECONFIG=str(kubeconfig))
 
@@ -82,12 +86,25 @@ class Bench:
         for path, content in case.files.items():
             (place / path).parent.mkdir(parents=True, exist_ok=True)
             (place / path).write_text(content)
+        values = ("-f", str(place / "upgrade.yaml"))
         chart = name.startswith("chart ")
-        commands = _chart_steps(case, place, namespace) if chart else _kustomization_steps(place, namespace)
+        commands = (
+            _chart_steps(case.name, place, namespace, values) if chart else _kustomization_steps(place, namespace)
+        )
+        return await self._do(commands, namespace, case.name)
+
+    async def chart(self, place: Path, changed: Sequence[str]) -> Steps:
+        """The same with a chart that is somewhere else."""
+        namespace = f"{self._prefix}-{place.name}"
+        values = tuple(word for one in changed for word in ("--set", one))
+        return await self._do(_chart_steps(place.name, place, namespace, values), namespace, place.name)
+
+    async def _do(self, commands: dict[str, Command], namespace: str, name: str) -> Steps:
         found: Steps = {}
-        for step, command in commands.items():
-            await asyncio.to_thread(self._run, command)
-            found[step] = await self._settled(namespace, case.name)
+        async with self._limit:
+            for step, command in commands.items():
+                await asyncio.to_thread(self._run, command)
+                found[step] = await self._settled(namespace, name)
         return found
 
     def _run(self, command: Command) -> None:
@@ -114,18 +131,24 @@ def told_of(kubeconfig: Path, names: Iterable[str], prefix: str = "inst") -> dic
 
 
 async def _tell(kubeconfig: Path, names: Sequence[str], prefix: str) -> dict[str, Steps]:
-    limit = asyncio.Semaphore(AT_ONCE)
     known = cases()
+    async with _bench(kubeconfig, prefix) as bench:
+        found = await asyncio.gather(*(bench.steps(name, known[name]) for name in names))
+    return dict(zip(names, found, strict=True))
+
+
+async def _tell_of_charts(kubeconfig: Path, charts: Sequence[str], prefix: str) -> dict[str, Steps]:
+    async with _bench(kubeconfig, prefix) as bench:
+        rows = [chart.split(",") for chart in charts]
+        found = await asyncio.gather(*(bench.chart(Path(place), values) for place, *values in rows))
+    return {Path(place).name: steps for (place, *_), steps in zip(rows, found, strict=True)}
+
+
+@asynccontextmanager
+async def _bench(kubeconfig: Path, prefix: str) -> AsyncIterator[Bench]:
     with tempfile.TemporaryDirectory() as folder:
         async with looking(kubeconfig) as looker:
-            bench = Bench(kubeconfig, Path(folder), looker, prefix)
-
-            async def one(name: str) -> Steps:
-                async with limit:
-                    return await bench.steps(name, known[name])
-
-            found = await asyncio.gather(*(one(name) for name in names))
-    return dict(zip(names, found, strict=True))
+            yield Bench(kubeconfig, Path(folder), looker, prefix)
 
 
 def compared(name: str, there: Steps, here: Steps) -> list[str]:
@@ -157,7 +180,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--kubeconfig", type=Path, required=True)
     parser.add_argument("--case", action="append", choices=sorted(cases()))
     parser.add_argument("--record", action="store_true")
+    parser.add_argument("--beside", type=Path, help="kubeconfig of the other cluster")
+    parser.add_argument("--chart", action="append", help="folder of a chart, then values of its upgrade")
     options = parser.parse_args(arguments)
+    if options.chart:
+        return _beside(options)
     names = options.case or list(cases())
     started = time.monotonic()
     found = told_of(options.kubeconfig, names, prefix=f"inst{int(time.time()) % 100000}")
@@ -171,6 +198,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lines = [line for name in names for line in compared(name, recorded[name], found[name])]
     print("\n".join(lines))
     print(f"{len(lines)} differences in {len(found)} cases", file=sys.stderr)
+    return 1 if lines else 0
+
+
+def _beside(options: argparse.Namespace) -> int:
+    prefix = f"inst{int(time.time()) % 100000}"
+    here = asyncio.run(_tell_of_charts(options.kubeconfig, options.chart, prefix))
+    there = asyncio.run(_tell_of_charts(options.beside, options.chart, prefix))
+    lines = [line for name in there for line in compared(name, there[name], here[name])]
+    objects = sum(len(held) for steps in there.values() for held in steps.values())
+    print("\n".join(lines))
+    print(f"{len(lines)} differences in {len(there)} charts, {objects} groups of objects", file=sys.stderr)
     return 1 if lines else 0
 
 
