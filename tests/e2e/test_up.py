@@ -84,6 +84,55 @@ def test_the_cli_is_logged_in_and_the_example_healthy(machine: Machine) -> None:
     assert not (machine.root.parent / ".kube").exists()
 
 
+def test_a_port_forward_to_the_server_of_a_guide_says_where_tiphys_is(machine: Machine) -> None:
+    """What is typed by those who follow a guide to Argo CD ends with what to type instead."""
+
+    def kubectl(args: str) -> subprocess.CompletedProcess[str]:
+        script = f'eval "$({TIPHYS} env)" && kubectl -n argocd {args}'
+        return subprocess.run(
+            ["bash", "-ec", script], env=machine.env, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    assert "condition met" in kubectl("wait --for=condition=Available deployment/argocd-server --timeout=20s").stdout
+    url = json.loads(machine.run("status", "-o", "json").stdout)["url"]
+    address = url.partition("://")[2]
+    flag = "--insecure" if url.startswith("https") else "--plaintext"
+    instead = f"Tiphys runs beside the cluster: open {url} or type `tiphys login {address} {flag} --username admin`"
+    refused = kubectl("port-forward svc/argocd-server 8080:443")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "so no port can be forwarded" in refused.stderr
+    assert instead in refused.stderr
+    proxied = kubectl("get --raw /api/v1/namespaces/argocd/services/https:argocd-server:443/proxy/")
+    assert instead in proxied.stderr
+    assert f"its log is in the file {machine.root}" in kubectl("logs deployment/argocd-server").stdout
+    pods = [line.split()[:3] for line in kubectl("get pods --no-headers").stdout.splitlines()]
+    assert [(name[: len("argocd-server")], ready, phase) for name, ready, phase in pods] == [
+        ("argocd-server", "1/1", "Running")
+    ]
+
+
+def test_up_again_leaves_the_stand_in_as_it_is_and_what_others_made_of_it(machine: Machine) -> None:
+    """Its version does not change; a Deployment with another image is somebody's own."""
+    read = "get service,deployment argocd-server -o jsonpath={.items[*].metadata.generation}/{.items[*].spec..image}"
+
+    def kubectl(args: str) -> str:
+        script = f'eval "$({TIPHYS} env)" && kubectl -n argocd {args}'
+        done = subprocess.run(
+            ["bash", "-ec", script], env=machine.env, capture_output=True, text=True, timeout=60, check=True
+        )
+        return done.stdout
+
+    before = kubectl(read)
+    machine.run("up")
+    assert kubectl(read) == before
+    kubectl("set image deployment/argocd-server argocd-server=quay.io/argoproj/argocd:v3")
+    machine.run("up")
+    assert "quay.io/argoproj/argocd:v3" in kubectl(read)
+    kubectl("delete deployment argocd-server")
+    machine.run("up")
+    assert kubectl(read) == before
+
+
 def test_a_password_that_was_removed_is_not_pointed_at(machine: Machine) -> None:
     """The command that reads it would only say that it is not there."""
     assert "The password of admin" in machine.run("up").stdout

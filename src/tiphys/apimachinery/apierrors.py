@@ -165,9 +165,13 @@ class Gone(ApiError):
 
 
 class Expired(Gone):
-    """410 of a resourceVersion or continue token that is too old: list again."""
+    """410 of a resourceVersion or continue token that is too old: list again.
+
+    `continue_token`, when a server gives one, reads the rest of the expired list as it is now.
+    """
 
     reason = "Expired"
+    continue_token: str = ""
 
 
 class RequestEntityTooLarge(ApiError):

@@ -54,6 +54,13 @@ def write_record(view: View, record: Record) -> bytes:
     return write_object(view, convert(record.obj, view.stored, view.resource))
 
 
+def write_scale(view: View, scale: Object) -> bytes:
+    """The autoscaling/v1 Scale of an object."""
+    if view.form is Form.TABLE:
+        return orjson.dumps(tables.build_scale_table(scale, view.include, view.now))
+    return orjson.dumps(tables.partial_object(scale) if view.form is Form.PARTIAL else scale)
+
+
 def _is_as_asked(view: View, record: Record) -> bool:
     """The stored bytes are the answer. A custom object may have been stored in an older storage version."""
     return view.as_stored and (view.resource.custom is None or record.data.startswith(view.resource.head))

@@ -41,6 +41,10 @@ Object = dict[str, Any]
 NEVER_CALLED = (
     "the embedded cluster stores this object but never calls it: requests are neither changed nor refused by it"
 )
+NEVER_ENTERED = (
+    "the embedded cluster runs no containers: a debug container is shown as running, but there is nothing in it to look at;"
+    " use a real cluster for that"
+)
 NEVER_SIGNED = "the embedded cluster signs for kubernetes.io/kube-apiserver-client only: nothing signs for {}"
 RULES_NOT_EVALUATED = "the embedded cluster did not evaluate the x-kubernetes-validations rules of this kind"
 _CREATED: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
@@ -353,6 +357,8 @@ class Handlers:
         await self._core.store.committed(outcome.rv)
         body = answers.write_object(self._view(resource, request), outcome.obj)
         warnings = outcome.warnings + _advice(resource, outcome.obj)
+        if request.path.subresource == "ephemeralcontainers":
+            warnings.append(NEVER_ENTERED)
         return Answer(201 if outcome.created else 200, body, warnings=warnings)
 
     # ---- reviews ----
@@ -381,11 +387,8 @@ class Handlers:
             raise apierrors.not_found(resource.plural, resource.group, path.name)
         if known is None:
             raise not_found_path()
-        pod = self._core.store.get("pods", f"{path.namespace}/{path.name}") if resource.bucket == "pods" else None
-        refused = subresources.refusal(path.subresource, pod)
-        if refused is not None:
-            await fetch(self._core.store, resource, path.namespace, path.name)  # of what is not there, that is said
-            raise refused
+        if path.subresource in subresources.REFUSED:
+            raise subresources.refusal(path.subresource, await self._asked_of(resource, path))
         verb = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}.get(
             request.method
         )
@@ -411,13 +414,19 @@ class Handlers:
         outcome = self._replace(resource, request) if verb == "update" else self._patch(resource, request)
         return await self._written(resource, request, outcome)
 
+    async def _asked_of(self, resource: Resource, path: ObjectPath) -> Record:
+        """The object of a refused request; a proxied one is named with a scheme and a port. Raises NotFound."""
+        parts = path.name.split(":")
+        name = parts[1] if len(parts) == 3 else parts[0]
+        return await fetch(self._core.store, resource, path.namespace, name)
+
     async def _scale(self, resource: Resource, request: Request) -> Answer:
         path = request.path
         record = await fetch(self._core.store, resource, path.namespace, path.name)
         stored = self._core.registry.stored(resource.bucket) or resource
         current = subresources.read_scale(resource, convert(record.obj, stored, resource))
         if request.method == "GET":
-            return Answer(200, orjson.dumps(current))
+            return Answer(200, answers.write_scale(self._view(resource, request), current))
         kind = GroupVersionKind("autoscaling", "v1", "Scale")
         applied = False
         if request.method == "PUT":

@@ -18,6 +18,13 @@ from tiphys.devcluster.selecting import Selection
 from tiphys.devcluster.store import Record, Store
 
 _MATCHES = ("", "Exact", "NotOlderThan")
+_AS_IT_IS_NOW = -1  # the version in the token with which the rest of an expired list is read
+_LIST_EXPIRED = (
+    "The provided continue parameter is too old to display a consistent list result. You can start a new list without the"
+    " continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing"
+    " with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the"
+    " time the first chunk was returned and now may show up in the list."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +152,13 @@ async def fetch(store: Store, resource: Resource, namespace: str, name: str) -> 
 async def list_page(store: Store, resource: Resource, selection: Selection, options: ListOptions) -> Page:
     """One page of a list. Raises Expired for versions and tokens that are too old, BadRequest for broken ones."""
     await store.settled(resource.bucket)
-    start_after = ""
+    start_after = token_start = ""
     at: int | None = None
     if options.continue_token:
         at, start_after = _decode_token(options.continue_token)
+        token_start = start_after
+        if at < 0:
+            at = None  # the rest of a list that expired, as it is now
         if selection.namespace is not None:
             start_after = f"{selection.namespace}/{start_after}"
         if options.resource_version not in ("", "0"):
@@ -163,7 +173,10 @@ async def list_page(store: Store, resource: Resource, selection: Selection, opti
     # "Anything will do" is answered from the cache of the real server, which knows no pages.
     limit = 0 if options.resource_version == "0" else options.limit
     rv = store.committed_rv if at is None else at
-    records = store.scan(resource.bucket, selection.namespace) if at is None else _at(store, resource, selection, at)
+    place = (resource.bucket, selection.namespace)
+    records = store.scan(*place) if at is None else store.scan_at(*place, at)
+    if records is None:
+        raise _expired(token_start)
     if not selection.is_all:
         records = [record for record in records if selection.matches(record)]
     if start_after:
@@ -176,11 +189,12 @@ async def list_page(store: Store, resource: Resource, selection: Selection, opti
     return Page(page, rv, _encode_token(rv, last), remaining)
 
 
-def _at(store: Store, resource: Resource, selection: Selection, rv: int) -> list[Record]:
-    found = store.scan_at(resource.bucket, selection.namespace, rv)
-    if found is None:
-        raise Expired("The resourceVersion for the provided list is too old.")
-    return found
+def _expired(start_after: str) -> Expired:
+    if not start_after:
+        return Expired("The resourceVersion for the provided list is too old.")
+    error = Expired(_LIST_EXPIRED)
+    error.continue_token = _encode_token(_AS_IT_IS_NOW, start_after)
+    return error
 
 
 def _too_new(wanted: int, current: int) -> apierrors.Timeout:

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from tiphys.apimachinery.apierrors import ApiError, InternalError
+from tiphys.apimachinery.apierrors import ApiError, Expired, InternalError
 
 # Refusals that say nothing about an object carry empty details.
 _EMPTY_DETAILS = frozenset(("NotFound", "MethodNotAllowed", "Invalid", "Forbidden"))
@@ -23,6 +23,8 @@ def status_of(error: ApiError) -> dict[str, Any]:
     Source: recorded kube-apiserver 1.36.2, wire-1.36 (unknown path, wrong method, failed JSON patch).
     """
     status = error.to_status()
+    if isinstance(error, Expired) and error.continue_token:
+        status["metadata"] = {"continue": error.continue_token}
     if "details" not in status and (error.reason in _EMPTY_DETAILS or error.message.startswith(("406: ", "415: "))):
         code = status.pop("code")
         status = {**status, "details": {}, "code": code}

@@ -24,35 +24,40 @@ SIMULATED_LOG = (
     " Use a real cluster to see logs.\n"
 )
 
+_CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
 EVICTION_MANAGER = "kube-apiserver"
 
-_REFUSED = {
+REFUSED = {
     "exec": "the embedded cluster runs no containers, so nothing can be executed in one; use a real cluster for that",
     "attach": "the embedded cluster runs no containers, so there is nothing to attach to; use a real cluster for that",
     "portforward": (
-        "the embedded cluster runs no containers, so no port can be forwarded;"
+        "the embedded cluster runs no containers, so no port can be forwarded; use a real cluster for that."
         " Tiphys itself needs no port-forward: open the URL that `tiphys status` shows"
     ),
     "proxy": (
-        "the embedded cluster runs no containers, so nothing can be proxied;"
-        " for Tiphys, open the URL that `tiphys status` shows"
+        "the embedded cluster runs no containers, so nothing can be proxied; use a real cluster for that."
+        " For Tiphys itself, open the URL that `tiphys status` shows"
     ),
 }
 
 
 REACH = "embedded.tiphys.dev/reach"
-"""Annotation of a Pod that stands for something outside of the cluster: how that is reached instead, as one sentence."""
+"""Annotation of what stands for a program outside of the cluster: how that is reached instead, as one sentence."""
+
+LOG = "embedded.tiphys.dev/log"
+"""Annotation of a Pod that stands for a program outside of the cluster: where its log is, as one sentence."""
 
 
-def refusal(subresource: str, pod: Record | None = None) -> ApiError | None:
-    """Why this subresource does not exist here, None when it does. `pod` may say by its annotation REACH what to do."""
-    why = _REFUSED.get(subresource)
-    if why is None:
-        return None
-    reach = (pod.obj["metadata"].get("annotations") or {}).get(REACH) if pod is not None else None
-    if reach and subresource in ("portforward", "proxy"):
-        why = f"{why.partition(';')[0]}; {reach}"
+def refusal(subresource: str, record: Record) -> ApiError:
+    """Why one of REFUSED does not exist here. The object may say by its annotation REACH what to do instead."""
+    why = REFUSED[subresource]
+    if reach := _told(record, REACH):
+        why = f"{why.partition(';')[0]}. {reach}"
     return ApiError(why, code=501, reason="NotImplemented")
+
+
+def _told(record: Record, annotation: str) -> str:
+    return str((record.obj["metadata"].get("annotations") or {}).get(annotation) or "")
 
 
 # ---- scale ----
@@ -316,10 +321,11 @@ def request_token(writer: Writer, account: Record, request: Object, auth: Authen
 def read_log(pod: Record, container: str) -> str:
     """What `kubectl logs` gets: a plain sentence. Raises BadRequest for a container the Pod does not have."""
     spec = pod.obj.get("spec") or {}
-    names = [one.get("name") for kind in ("containers", "initContainers") for one in spec.get(kind) or ()]
+    names = [one.get("name") for kind in _CONTAINERS for one in spec.get(kind) or ()]
     if container and container not in names:
         raise BadRequest(f"container {container} is not valid for pod {pod.name}")
-    return SIMULATED_LOG
+    told = _told(pod, LOG)
+    return f"{told}\n" if told else SIMULATED_LOG
 
 
 def patch_scale(current: Object, request: PatchRequest) -> Object:

@@ -22,6 +22,13 @@ _NAME_TEXT = (
     " https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names"
 )
 NAME_COLUMN = Column("Name", "string", "name", 0, _NAME_TEXT)
+_CLASS_PREFIXES = ("storageclass", "storageclass.beta")
+_SCALE_COLUMNS = (
+    Column("Name", "string"),
+    Column("Desired", "integer"),
+    Column("Available", "integer"),
+    Column("Age", "string"),
+)
 _DEFAULT_COLUMNS = (NAME_COLUMN, Column("Age", "string"))
 
 
@@ -35,6 +42,8 @@ def cells_of(resource: Resource, obj: Object, now: datetime) -> list[Any]:
     name = obj["metadata"]["name"]
     if resource.custom is not None:
         return [name, *(_custom_cell(column.type, path, obj, now) for column, path in resource.custom.columns)]
+    if resource.bucket == "storageclasses.storage.k8s.io" and _is_default_class(obj):
+        name += " (default)"
     printer = PRINTERS.get(resource.bucket)
     columns = columns_of(resource)
     if printer is None:
@@ -44,6 +53,11 @@ def cells_of(resource: Resource, obj: Object, now: datetime) -> list[Any]:
     else:
         cells = printer(obj, now)
     return cells[: len(columns)]
+
+
+def _is_default_class(obj: Object) -> bool:
+    annotations = obj["metadata"].get("annotations") or {}
+    return any(annotations.get(f"{one}.kubernetes.io/is-default-class") == "true" for one in _CLASS_PREFIXES)
 
 
 def _plain_cell(column: Column, obj: Object, now: datetime) -> Any:
@@ -89,6 +103,21 @@ def build_row(resource: Resource, obj: Object, include: str, now: datetime) -> d
     row: dict[str, Any] = {"cells": cells_of(resource, obj, now)}
     row["object"] = obj if include == "Object" else None if include == "None" else partial_object(obj)
     return row
+
+
+def build_scale_table(scale: Object, include: str, now: datetime) -> dict[str, Any]:
+    """A Table of one autoscaling/v1 Scale."""
+    metadata = scale["metadata"]
+    counts = [(scale.get(part) or {}).get("replicas") or 0 for part in ("spec", "status")]
+    row: dict[str, Any] = {"cells": [metadata["name"], *counts, since(metadata.get("creationTimestamp"), now)]}
+    row["object"] = scale if include == "Object" else None if include == "None" else partial_object(scale)
+    return {
+        "kind": "Table",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": {"resourceVersion": metadata.get("resourceVersion", "")},
+        "columnDefinitions": [one.to_json() for one in _SCALE_COLUMNS],
+        "rows": [row],
+    }
 
 
 def build_table(

@@ -250,7 +250,7 @@ async def _say_where(home: Home, client: KubeClient, say: Say) -> None:
     if not url.startswith("http"):
         return
     try:
-        await stand_in(client, url)
+        await stand_in(client, url, home.log(ENGINE))
     except (ApiError, ClusterUnreachable) as error:
         say(f"the Service argocd-server cannot be made: {error}")
 

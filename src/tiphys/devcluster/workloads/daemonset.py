@@ -13,6 +13,7 @@ from tiphys.devcluster.workloads import pods as podlib
 from tiphys.devcluster.workloads import revisions
 from tiphys.devcluster.workloads.fields import Json, Key, Obj, controller_reference, number, spec_of
 from tiphys.devcluster.workloads.kubelet import NODE
+from tiphys.devcluster.workloads.taints import untolerated
 from tiphys.devcluster.workloads.world import DAEMONSETS, NODES, PODS, REVISIONS, Controller
 from tiphys.runtime.workqueue import After, Done, Result
 
@@ -39,7 +40,7 @@ class DaemonSets(Controller):
         self._nodes.subscribe(self._node_changed)
 
     def _node_changed(self, old: Obj | None, new: Obj | None) -> None:
-        if old is None or new is None or meta.labels(old) != meta.labels(new):
+        if old is None or new is None or (meta.labels(old), spec_of(old)) != (meta.labels(new), spec_of(new)):
             for found in self._sets.all():
                 self.queue.add((meta.namespace(found), meta.name(found)))
 
@@ -62,8 +63,12 @@ class DaemonSets(Controller):
         node = self._nodes.get(("", NODE))
         if node is None:
             return False
-        selector = ((spec_of(found).get("template") or {}).get("spec") or {}).get("nodeSelector") or {}
+        spec = (spec_of(found).get("template") or {}).get("spec") or {}
+        selector = spec.get("nodeSelector") or {}
         labels = meta.labels(node)
+        effects = ("NoExecute",) if self._pods.owned_by(found) else ("NoSchedule", "NoExecute")
+        if untolerated(node, {"tolerations": _tolerations(spec)}, effects):
+            return False
         return all(labels.get(name) == value for name, value in selector.items())
 
     async def _step(self, found: Obj, update: Obj, wanted: int) -> None:

@@ -14,7 +14,6 @@ from tiphys.apimachinery.apierrors import ApiError
 from tiphys.devcluster.access import ClusterAccess
 from tiphys.devcluster.workloads.fields import Json, Obj
 from tiphys.runtime.clock import Clock, format_time
-from tiphys.runtime.ids import Ids
 
 SOURCE = "embedded-cluster"
 MAX_WAITING = 2000
@@ -39,13 +38,13 @@ class _Waiting(NamedTuple):
 class EventRecorder:
     """Takes Events and writes them one after another in `run`."""
 
-    def __init__(self, access: ClusterAccess, *, clock: Clock, ids: Ids, enabled: bool = True) -> None:
+    def __init__(self, access: ClusterAccess, *, clock: Clock, enabled: bool = True) -> None:
         self._access = access
         self._clock = clock
-        self._ids = ids
         self._enabled = enabled
         self._waiting: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
+        self._last_ns = 0
         self._written: OrderedDict[tuple[str, Said], tuple[str, int]] = OrderedDict()
 
     def tell(self, api_version: str, kind: str, obj: Obj, said: Said) -> None:
@@ -92,13 +91,18 @@ class EventRecorder:
         if len(self._written) > _REMEMBERED:
             self._written.popitem(last=False)
 
+    def _moment(self) -> int:
+        """Now in nanoseconds and greater than ever before, so that names are in the order of what happened."""
+        now = self._clock.now()
+        self._last_ns = max((int(now.timestamp()) * 1_000_000 + now.microsecond) * 1000, self._last_ns + 1)
+        return self._last_ns
+
     def _body(self, event: _Waiting, namespace: str) -> Json:
         said = event.said
-        suffix = self._ids.uuid().replace("-", "")[-16:]
         return {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": f"{event.involved['name']}.{suffix}", "namespace": namespace},
+            "metadata": {"name": f"{event.involved['name']}.{self._moment():x}", "namespace": namespace},
             "involvedObject": {name: value for name, value in event.involved.items() if value},
             "reason": said.reason,
             "message": said.message[:1024],

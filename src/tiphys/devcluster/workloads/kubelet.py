@@ -19,6 +19,11 @@ NODE: Final = "embedded"
 HOST_IP: Final = "127.0.0.1"
 POD_NETWORK: Final = "10.244.0.0/16"
 KUBELET: Final = "kubelet"
+_PATHS: Final = {
+    "initContainerStatuses": "spec.initContainers",
+    "containerStatuses": "spec.containers",
+    "ephemeralContainerStatuses": "spec.ephemeralContainers",
+}
 
 
 class Kubelet(Controller):
@@ -94,45 +99,46 @@ class Kubelet(Controller):
         """Tell what a new status means for each container."""
         if old is new:
             return
-        for name in ("initContainerStatuses", "containerStatuses"):
+        for name in _PATHS:
             before = {row["name"]: row for row in status_of(old).get(name) or ()}
             for row in status_of(new).get(name) or ():
-                self._tell_container(new, before.get(row["name"]), row, "Init" if name[0] == "i" else "")
+                self._tell_container(new, before.get(row["name"]), row, _PATHS[name])
         ready = condition(status_of(new).get("conditions"), "Ready") or {}
         was = condition(status_of(old).get("conditions"), "Ready") or {}
         if was.get("status") == "True" and ready.get("reason") == "ContainersNotReady":
             self.world.tell(PODS, new, "Warning", "Unhealthy", "Readiness probe failed: simulated")
 
-    def _tell_container(self, pod: Obj, before: Obj | None, row: Obj, kind: str) -> None:
+    def _tell_container(self, pod: Obj, before: Obj | None, row: Obj, path: str) -> None:
         name, image = str(row["name"]), str(row["image"])
         state, old = row["state"], (before or {}).get("state") or {}
         waiting = (state.get("waiting") or {}).get("reason")
         if waiting == "ImagePullBackOff" and (old.get("waiting") or {}).get("reason") != waiting:
             error = f'Failed to pull image "{image}": {podstatus.pull_error(image)}'
-            self._say(pod, name, "Normal", "Pulling", f'Pulling image "{image}"', kind)
-            self._say(pod, name, "Warning", "Failed", error, kind)
-            self._say(pod, name, "Warning", "Failed", "Error: ErrImagePull", kind)
-            self._say(pod, name, "Normal", "BackOff", f'Back-off pulling image "{image}"', kind)
-            self._say(pod, name, "Warning", "Failed", "Error: ImagePullBackOff", kind)
+            self._say(pod, name, "Normal", "Pulling", f'Pulling image "{image}"', path)
+            self._say(pod, name, "Warning", "Failed", error, path)
+            self._say(pod, name, "Warning", "Failed", "Error: ErrImagePull", path)
+            self._say(pod, name, "Normal", "BackOff", f'Back-off pulling image "{image}"', path)
+            self._say(pod, name, "Warning", "Failed", "Error: ImagePullBackOff", path)
             return
         if waiting == "CreateContainerConfigError" and (old.get("waiting") or {}).get("reason") != waiting:
-            self._say(pod, name, "Warning", "Failed", f"Error: {state['waiting']['message']}", kind)
+            self._say(pod, name, "Warning", "Failed", f"Error: {state['waiting']['message']}", path)
             return
         started = "running" in state and "running" not in old
         ended = "terminated" in state and not old.keys() & {"running", "terminated"}
         crashed = waiting == "CrashLoopBackOff" and (before or {}).get("restartCount") != row["restartCount"]
         if started or ended or crashed:
             present = f'Container image "{image}" already present on machine and can be accessed by the pod'
-            self._say(pod, name, "Normal", "Pulled", present, kind)
-            self._say(pod, name, "Normal", "Created", f"Created container: {name}", kind)
-            self._say(pod, name, "Normal", "Started", f"Started container {name}", kind)
+            self._say(pod, name, "Normal", "Pulled", present, path)
+            self._say(pod, name, "Normal", "Created", f"Created container: {name}", path)
+            self._say(pod, name, "Normal", "Started", f"Started container {name}", path)
         if crashed:
             who = f"{meta.name(pod)}_{meta.namespace(pod)}({meta.uid(pod)})"
             message = f"Back-off restarting failed container {name} in pod {who}"
-            self._say(pod, name, "Warning", "BackOff", message, kind)
+            self._say(pod, name, "Warning", "BackOff", message, path)
 
-    def _say(self, pod: Obj, container: str, level: str, reason: str, message: str, kind: str = "") -> None:
-        path = "spec.initContainers" if kind else "spec.containers"
+    def _say(
+        self, pod: Obj, container: str, level: str, reason: str, message: str, path: str = "spec.containers"
+    ) -> None:
         self.world.tell(PODS, pod, level, reason, message, field=f"{path}{{{container}}}")
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from tiphys.apimachinery import meta
 from tiphys.apimachinery.apierrors import AlreadyExists, ApiError
+from tiphys.devcluster.workloads import taints
 from tiphys.devcluster.workloads.fields import Json, Key, Obj, condition, same, spec_of, status_of
 from tiphys.devcluster.workloads.kubelet import HOST_IP, KUBELET, NODE
 from tiphys.devcluster.workloads.pods import is_finished
@@ -43,7 +44,11 @@ _CONDITIONS: Final = (
 
 
 class Node(Controller):
-    """Keeps the Node object as it should be. With `renew` its Lease is renewed, which a real node controller wants."""
+    """Keeps the Node object as it should be. With `renew` its Lease is renewed, which a real node controller wants.
+
+    Differs: without `renew` the Lease is written at the start only, because nobody watches it and an idle cluster writes
+    nothing.
+    """
 
     name = "node"
     workers = 1
@@ -58,8 +63,7 @@ class Node(Controller):
 
     async def start(self) -> None:
         self.queue.add(("", NODE))
-        if self._renew:
-            self.queue.add((LEASE_NAMESPACE, NODE))
+        self.queue.add((LEASE_NAMESPACE, NODE))
 
     async def reconcile(self, key: Key) -> Result:
         if key[1] != NODE:
@@ -126,7 +130,7 @@ class Node(Controller):
             self._late = True
             return After(1.0)
         self._late = False
-        return After(RENEW_S)
+        return After(RENEW_S) if self._renew else Done()
 
 
 class Scheduler(Controller):
@@ -143,6 +147,13 @@ class Scheduler(Controller):
         self._claims = self.world.informer(CLAIMS)
         self._pods.subscribe(self._pod_changed)
         self._claims.subscribe(self._claim_changed)
+        self.world.informer(NODES).subscribe(self._node_changed)
+
+    def _node_changed(self, old: Obj | None, new: Obj | None) -> None:
+        """A node that is no longer cordoned takes what waits."""
+        if old is None or new is None or (spec_of(old), meta.labels(old)) != (spec_of(new), meta.labels(new)):
+            for pod in self._pods.all():
+                self._pod_changed(None, pod)
 
     def _pod_changed(self, old: Obj | None, new: Obj | None) -> None:
         if new is not None and _needs_node(new):
@@ -185,9 +196,12 @@ class Scheduler(Controller):
         spec = spec_of(pod)
         node = self.world.informer(NODES).get(("", NODE))
         labels = meta.labels(node) if node is not None else LABELS
+        why = taints.obstacle(node, spec) if node is not None else ""
         if any(labels.get(name) != value for name, value in (spec.get("nodeSelector") or {}).items()):
+            why = why or "node(s) didn't match Pod's node affinity/selector"
+        if why:
             return (
-                "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector. no new claims to deallocate,"
+                f"0/1 nodes are available: 1 {why}. no new claims to deallocate,"
                 " preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
             )
         for volume in spec.get("volumes") or ():

@@ -61,7 +61,7 @@ def status_at(pod: Obj, now: datetime, place: Place, missing: Missing = NOTHING)
     """The status of a Pod on our node at a moment. `missing` is what it refers to and is not there."""
     held = status_of(pod)
     look = _Look(pod, now, place, faults.knobs_of(pod))
-    for name in ("initContainerStatuses", "containerStatuses"):
+    for name in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"):
         look.rows |= {row["name"]: row for row in held.get(name) or ()}
     spec = spec_of(pod)
     inits, mains = list(spec.get("initContainers") or ()), list(spec.get("containers") or ())
@@ -164,8 +164,19 @@ def _status(look: _Look, phase: str, init_rows: list[Json], main_rows: list[Json
     if init_rows:
         status["initContainerStatuses"] = init_rows
     status["containerStatuses"] = main_rows
+    if guests := spec_of(look.pod).get("ephemeralContainers"):
+        status["ephemeralContainerStatuses"] = [_guest(one, look, phase) for one in guests]
     status.setdefault("qosClass", "BestEffort")
     return status
+
+
+def _guest(container: Obj, look: _Look, phase: str) -> Json:
+    """A container that `kubectl debug` put into the Pod: it runs as long as the Pod does, and is never ready."""
+    if phase != "Running":
+        return _waiting(container, "PodInitializing")
+    held = _kept(look.rows.get(container["name"]), "running")
+    state = held or {"running": {"startedAt": format_time(look.now)}}
+    return _row(container, state, ready=False, started=True, pod=look.pod)
 
 
 def _conditions(look: _Look, phase: str, rows: list[Json], *, initialized: bool) -> list[Json]:

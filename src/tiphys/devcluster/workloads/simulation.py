@@ -20,6 +20,7 @@ from tiphys.devcluster.workloads.kubelet import NODE, Kubelet
 from tiphys.devcluster.workloads.node import Node, Scheduler
 from tiphys.devcluster.workloads.replicaset import ReplicaSets
 from tiphys.devcluster.workloads.statefulset import StatefulSets
+from tiphys.devcluster.workloads.taints import Taints
 from tiphys.devcluster.workloads.volumes import Volumes
 from tiphys.devcluster.workloads.world import NODES, Controller, World
 from tiphys.runtime.clock import Clock
@@ -52,6 +53,7 @@ ALL: Sequence[MakeController] = (
     _quiet_node,
     Kubelet,
     Scheduler,
+    Taints,
     LoadBalancers,
     Ingresses,
     Deployments,

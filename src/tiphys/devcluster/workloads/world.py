@@ -76,7 +76,7 @@ class World:
         self.ids = ids
         self.log = log
         self.informers: dict[str, Informer] = {}
-        self.events = EventRecorder(access, clock=clock, ids=ids, enabled=events)
+        self.events = EventRecorder(access, clock=clock, enabled=events)
 
     def informer(self, resource: str) -> Informer:
         """The cache of a resource, made when it is first asked for."""
