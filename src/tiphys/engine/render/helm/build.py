@@ -1,4 +1,4 @@
-"""Renders a chart from the files in the worker's folder. Runs in the worker.
+"""Renders a chart from the files that the worker was given. Runs in the worker.
 
 The SDK does what `helm template` does but for some checks and options, which are made here: `kubeVersion` of the chart,
 missing dependencies, library charts, skipped schemas, CRDs and tests.
@@ -8,7 +8,6 @@ Source: compat 1.4; dependencies 1.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,22 +22,33 @@ NO_BACKEND = (
 )
 SCHEMA = "values.schema.json"
 
+# Content by path below the root of the repository.
+Files = Mapping[str, bytes]
+# Puts files into the worker's folder, which is its root then.
+Place = Callable[[Files], Path]
+
 
 @dataclass(frozen=True, slots=True)
 class HelmRun:
-    """One render as the worker is asked for it. Paths are below the worker's folder."""
+    """One render as the worker is asked for it. Paths are below the root of `files`, names below the chart.
 
-    chart: Path
-    root: Path
+    `chart_files` are the chart's own. `chart_id` names their content, and is empty where they were changed here.
+    """
+
+    chart: str
+    files: Files
+    chart_files: Files
+    chart_id: str
+    metadata: Mapping[str, Any]  # of Chart.yaml
     release: str
     namespace: str
     kube_version: str
     api_versions: tuple[str, ...]
-    value_files: tuple[Path, ...]
+    value_files: tuple[str, ...]
     values: str
     sets: tuple[tuple[str, str], ...]
     string_sets: tuple[tuple[str, str], ...]
-    file_sets: tuple[tuple[str, Path], ...]
+    file_sets: tuple[tuple[str, str], ...]
     skip_crds: bool
     skip_tests: bool
     skip_schema_validation: bool
@@ -48,56 +58,72 @@ class HelmRun:
 Backend = Callable[[HelmRun], list[tuple[str, bytes]]]
 
 
-def build(root: Path, request: Mapping[str, Any], backend: Backend) -> list[tuple[str, bytes]]:
+def build(files: Files, request: Mapping[str, Any], backend: Backend) -> list[tuple[str, bytes]]:
     """Every YAML text of the chart with the file that it comes from. Raises ToolError."""
-    run = HelmRun(
-        chart=root / request["chart"],
-        root=root,
-        release=request["release"],
-        namespace=request["namespace"],
-        kube_version=request["kube_version"],
-        api_versions=tuple(request["api_versions"]),
-        value_files=tuple(root / path for path in request["value_files"]),
-        values=request["values"],
-        sets=tuple((name, value) for name, value in request["sets"]),
-        string_sets=tuple((name, value) for name, value in request["string_sets"]),
-        file_sets=tuple((name, root / path) for name, path in request["file_sets"]),
-        skip_crds=request["skip_crds"],
-        skip_tests=request["skip_tests"],
-        skip_schema_validation=request["skip_schema_validation"],
-    )
-    metadata = chart_metadata(run.chart)
+    chart: str = request["chart"]
+    only_named = set(request["only_named"])
+    start = len(chart) + 1 if chart else 0
+    own = {
+        path[start:]: content
+        for path, content in files.items()
+        if path not in only_named and (not chart or path.startswith(f"{chart}/"))
+    }
+    metadata = chart_metadata(own)
     if metadata.get("type") == "library":
         raise ToolError("library charts are not installable")
-    complete_dependencies(run, metadata, request["local_dependencies"])
-    if run.skip_schema_validation:
-        for schema in [run.chart / SCHEMA, *run.chart.glob(f"charts/**/{SCHEMA}")]:
-            schema.unlink(missing_ok=True)
-    return backend(run)
+    complete = with_dependencies(own, metadata, files, chart, request["local_dependencies"])
+    if request["skip_schema_validation"]:
+        complete = {name: content for name, content in complete.items() if not _is_schema(name)}
+    return backend(
+        HelmRun(
+            chart=chart,
+            files=files,
+            chart_files=complete,
+            chart_id=request["chart_id"] if len(complete) == len(own) else "",
+            metadata=metadata,
+            release=request["release"],
+            namespace=request["namespace"],
+            kube_version=request["kube_version"],
+            api_versions=tuple(request["api_versions"]),
+            value_files=tuple(request["value_files"]),
+            values=request["values"],
+            sets=tuple((name, value) for name, value in request["sets"]),
+            string_sets=tuple((name, value) for name, value in request["string_sets"]),
+            file_sets=tuple((name, path) for name, path in request["file_sets"]),
+            skip_crds=request["skip_crds"],
+            skip_tests=request["skip_tests"],
+            skip_schema_validation=request["skip_schema_validation"],
+        )
+    )
 
 
-def chart_metadata(chart: Path) -> dict[str, Any]:
+def chart_metadata(chart: Files) -> dict[str, Any]:
     """What Chart.yaml says. Raises ToolError."""
-    return _object(chart / "Chart.yaml", "Chart.yaml")
+    return _object(chart, "Chart.yaml")
 
 
-def dependencies_of(chart: Path, metadata: Mapping[str, Any]) -> list[dict[str, Any]]:
+def dependencies_of(chart: Files, metadata: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The dependencies that a chart declares, in Chart.yaml or, for the old form, in requirements.yaml."""
     declared = metadata.get("dependencies")
-    old = chart / "requirements.yaml"
-    if metadata.get("apiVersion") != "v2" and old.exists():
-        declared = _object(old, "requirements.yaml").get("dependencies")
+    if metadata.get("apiVersion") != "v2" and "requirements.yaml" in chart:
+        declared = _object(chart, "requirements.yaml").get("dependencies")
     if not isinstance(declared, list):
         return []
     return [item for item in declared if isinstance(item, dict) and isinstance(item.get("name"), str)]
 
 
-def complete_dependencies(run: HelmRun, metadata: Mapping[str, Any], local: Mapping[str, str]) -> None:
-    """Put local dependencies that are not in charts/ there. Raises ToolError for what is missing then."""
-    declared = dependencies_of(run.chart, metadata)
+def with_dependencies(
+    chart: Files, metadata: Mapping[str, Any], files: Files, path: str, local: Mapping[str, str]
+) -> Files:
+    """The chart with local dependencies that are not in charts/ put there. Raises ToolError for what is missing then.
+
+    `files` are those of the repository, `path` is the chart's in it, and `local` are the folders of local dependencies.
+    """
+    declared = dependencies_of(chart, metadata)
     if not declared:
-        return
-    present = _present(run.chart / "charts")
+        return chart
+    complete = dict(chart)
+    present = _present(chart)
     missing = []
     remote = []
     for item in declared:
@@ -105,9 +131,10 @@ def complete_dependencies(run: HelmRun, metadata: Mapping[str, Any], local: Mapp
         if name in present:
             continue
         folder = local.get(repository.removeprefix("file://")) if repository.startswith("file://") else None
-        if folder is not None and (run.root / folder / "Chart.yaml").is_file():
-            into = run.chart / "charts" / f"{Path(folder).name or 'root'}-{len(present)}"
-            shutil.copytree(run.root / folder, into, ignore=_not_into_itself(run.root / folder, run.chart))
+        found = _below(files, folder, path) if folder is not None else {}
+        if "Chart.yaml" in found:
+            into = f"charts/{(folder or 'root').rpartition('/')[2]}-{len(present)}"
+            complete |= {f"{into}/{rest}": content for rest, content in found.items()}
             present.add(name)
             continue
         missing.append(name)
@@ -120,37 +147,46 @@ def complete_dependencies(run: HelmRun, metadata: Mapping[str, Any], local: Mapp
             "An error occurred while checking for chart dependencies. You may need to run `helm dependency build` to "
             f"fetch missing dependencies: found in Chart.yaml, but missing in charts/ directory: {names}{hint}"
         )
+    return complete
 
 
-def _not_into_itself(folder: Path, chart: Path) -> Callable[[str, list[str]], list[str]]:
-    def ignored(here: str, names: list[str]) -> list[str]:
-        return [name for name in names if Path(here) / name == chart and chart != folder]
+def _below(files: Files, folder: str, chart: str) -> Files:
+    """What is below a folder, by path below it, without the chart that depends on it."""
+    start = f"{folder}/" if folder else ""
+    without = f"{chart}/" if chart and chart != folder else "\0"
+    return {
+        path[len(start) :]: content
+        for path, content in files.items()
+        if path.startswith(start) and not path.startswith(without)
+    }
 
-    return ignored
 
-
-def _present(charts: Path) -> set[str]:
-    """Names of the charts in a folder of charts, packed ones by their file name."""
+def _present(chart: Files) -> set[str]:
+    """Names of the charts in the folder of charts, packed ones by their file name."""
     names: set[str] = set()
-    if not charts.is_dir():
-        return names
-    for entry in charts.iterdir():
-        if entry.name.startswith(("_", ".")):
+    for path in chart:
+        folder, _, rest = path.partition("/")
+        name, _, file = rest.partition("/")
+        if folder != "charts" or name.startswith(("_", ".")):
             continue
-        if entry.is_dir() and (entry / "Chart.yaml").is_file():
-            names.add(str(chart_metadata(entry).get("name") or ""))
-        elif entry.name.endswith(".tgz"):
-            stem = entry.name.removesuffix(".tgz")
-            parts = stem.split("-")
+        if file == "Chart.yaml":
+            names.add(str(_object(chart, path).get("name") or ""))
+        elif not file and name.endswith(".tgz"):
+            parts = name.removesuffix(".tgz").split("-")
             names |= {"-".join(parts[:end]) for end in range(1, len(parts) + 1)}
     return names
 
 
-def _object(path: Path, name: str) -> dict[str, Any]:
+def _is_schema(name: str) -> bool:
+    return name == SCHEMA or (name.startswith("charts/") and name.endswith(f"/{SCHEMA}"))
+
+
+def _object(chart: Files, name: str) -> dict[str, Any]:
+    content = chart.get(name)
+    if content is None:
+        raise ToolError(f"{name} file is missing")
     try:
-        found = load_one(path.read_bytes())
-    except FileNotFoundError:
-        raise ToolError(f"{name} file is missing") from None
+        found = load_one(content)
     except YamlError as error:
         raise ToolError(f"cannot load {name}: {error}") from None
     if not isinstance(found, dict):

@@ -70,16 +70,16 @@ class Charts:
 
     def at(self, tree: SourceTree, path: str) -> Chart:
         """The chart in a folder. Raises StageError."""
-        found = [(name, tree.entry(below(path, name))) for name in (*CHART_FILES, *CHART_FOLDERS)]
-        key = path, tuple(entry.oid if entry else None for _, entry in found)
+        reads: Reads = {below(path, name): tree.tree_id(below(path, name)) for name in (*CHART_FILES, *CHART_FOLDERS)}
+        key = path, tuple(reads.values())
         with self._lock:
             known = self._charts.get(key)
         if known is not None and known.stands(tree):
             return known
-        reads: Reads = {below(path, name): entry.oid if entry else None for name, entry in found}
         links: Reads = {}
         files: dict[str, FileEntry] = {}
-        for name, entry in found:
+        for name in (*CHART_FILES, *CHART_FOLDERS):
+            entry = tree.entry(below(path, name)) if reads[below(path, name)] is not None else None
             if entry is None:
                 continue
             if name in CHART_FILES and entry.kind is not FileKind.DIRECTORY:

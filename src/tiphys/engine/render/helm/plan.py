@@ -52,15 +52,19 @@ def plan_helm(
     for part in parts:
         reads.update(part.reads)
         files.add(part.files)
+    loaded = set(files.found)
     values = [files.add_named(tree, one, reads) for one in _value_files(tree, path, options, reads)]
     file_sets = [(name, files.add_named(tree, _path_of(path, file, name), reads)) for name, file in options.file_sets]
     named = [files.found[one].oid for one in (*values, *(file for _, file in file_sets))]
     told = _told(tree, parts, named, options, charts)
-    told = _add_asked_for(tree, parts, told, files, reads, charts)
+    told = _add_asked_for(tree, parts, told, files, loaded, reads, charts)
     uses_kube = told.capabilities and (options.api_versions is None or not options.kube_version)
     kube = context.kube if uses_kube else KubeVersions()
+    found = tuple(files.found[name] for name in sorted(files.found))
     request: dict[str, object] = {
         "chart": path,
+        "chart_id": _digest([f"{name}\0{files.found[name].oid}" for name in sorted(loaded)]),
+        "only_named": [name for name in files.found if name not in loaded],
         "release": options.release_name or _application_name(context.app_name),
         "namespace": options.namespace or context.namespace,
         "kube_version": _sanitized(options.kube_version or kube.version),
@@ -75,7 +79,6 @@ def plan_helm(
         "skip_schema_validation": options.skip_schema_validation,
         "local_dependencies": local,
     }
-    found = tuple(files.found[name] for name in sorted(files.found))
     key = _key(request, found, tool_version)
     return ToolPlan(HELM, key, tuple(reads.items()), found, request, uses_kube=uses_kube)
 
@@ -99,14 +102,21 @@ def _told(
 
 
 def _add_asked_for(
-    tree: SourceTree, parts: Sequence[Chart], told: Mentions, files: _Files, reads: Reads, charts: Charts
+    tree: SourceTree,
+    parts: Sequence[Chart],
+    told: Mentions,
+    files: _Files,
+    loaded: set[str],
+    reads: Reads,
+    charts: Charts,
 ) -> Mentions:
-    """Add what is asked for through `.Files`; what is asked for then, because such a file may become a template, too."""
+    """Add what is asked for through `.Files`, to `loaded` too; what is asked for then, as a file may become a template."""
     while told.every or told.names or told.globs or told.beginnings:
         before = told
         for part in parts:
             found = asked_for(tree, part, told, reads)
             files.add(found)
+            loaded |= {entry.path for entry in found}
             if told.tpl and not told.every:
                 for entry in found:
                     told |= charts.asked_by_values(tree, entry.oid)
@@ -116,9 +126,12 @@ def _add_asked_for(
 
 
 def _key(request: Mapping[str, object], files: Iterable[ToolFile], tool_version: str) -> str:
-    rows = [f"{HELM}\0{__version__}\0{HELM_PLAN_VERSION}\0{tool_version}".encode(), orjson.dumps(request)]
-    rows += [f"{file.path}\0{file.oid}".encode("utf-8", "surrogateescape") for file in files]
-    return hashlib.sha256(b"\n".join(rows)).hexdigest()
+    rows = [f"{HELM}\0{__version__}\0{HELM_PLAN_VERSION}\0{tool_version}\0{orjson.dumps(request).decode()}"]
+    return _digest([*rows, *(f"{file.path}\0{file.oid}" for file in files)])
+
+
+def _digest(rows: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(rows).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 class _Files:

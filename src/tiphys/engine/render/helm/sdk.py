@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import re
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tiphys.engine.render.helm.build import HelmRun, chart_metadata
+from tiphys.engine.render.helm.build import Files, HelmRun, Place
 from tiphys.engine.render.helm.integers import NAME, first_template
+from tiphys.engine.render.helm.packing import may_be_packed, packed
 from tiphys.engine.render.helm.strvals import put, put_file, put_string
 from tiphys.engine.render.tools import ToolError
 
 DEFAULT_KUBE_VERSION = "1.36.0"
+# Loaded charts that a worker keeps.
+CHARTS_KEPT = 64
+CHARTS_KEPT_BYTES = 8 * 1024 * 1024
 _NOTES = "NOTES.txt"
 _OWN_FAILURE = re.compile(r"chart requires kubeVersion: .*", re.DOTALL)
 
@@ -21,7 +27,7 @@ _OWN_FAILURE = re.compile(r"chart requires kubeVersion: .*", re.DOTALL)
 class Sdk:
     """The loaded library."""
 
-    def __init__(self) -> None:
+    def __init__(self, place: Place) -> None:
         """Loads it. Raises ToolError."""
         try:
             from helm_python import _native
@@ -31,6 +37,8 @@ class Sdk:
             raise ToolError(f"the Helm SDK cannot be loaded: {error}") from None
         self._native = _native
         self._error: type[Exception] = HelmError
+        self._place = place
+        self._loaded: OrderedDict[str, tuple[int, int]] = OrderedDict()  # by chart: handle and size
         disable_logging()
 
     def __call__(self, run: HelmRun) -> list[tuple[str, bytes]]:
@@ -46,12 +54,8 @@ class Sdk:
         native = self._native
         native.call_status("helm_release_name_validate", run.release)
         values = self._values(run)
-        constraint = chart_metadata(run.chart).get("kubeVersion")
+        constraint = run.metadata.get("kubeVersion")
         first = first_template(values, kube_version=constraint if isinstance(constraint, str) else "")
-        if first:
-            path = run.chart / NAME
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(first, encoding="utf-8")
         options = {
             "name": run.release,
             "namespace": run.namespace or "default",
@@ -60,23 +64,56 @@ class Sdk:
             "kube_version": _v(run.kube_version or DEFAULT_KUBE_VERSION),
             "api_versions": list(run.api_versions),
         }
-        # A fresh handle each time: rendering changes it.
-        handle = native.call_handle("helm_chart_load", str(run.chart))
+        lasting = bool(run.chart_id) and not first and is_left_as_it_was(run.metadata, run.chart_files)
+        handle = self._lasting(run) if lasting else self._load(run, first)
         try:
             found = json.loads(native.call_string("helm_render", handle, json.dumps(values), json.dumps(options)))
             crds = [] if run.skip_crds else json.loads(native.call_string("helm_chart_crds", handle))
         finally:
-            native.call_status("helm_chart_free", handle)
+            if not lasting:
+                native.call_status("helm_chart_free", handle)
         parts = [(str(crd["filename"]), _line_ended(crd["data"])) for crd in crds]
         for name, text in found.items():
             if not name.endswith((_NOTES, NAME)) and text.strip():
                 parts.append((name, _line_ended(text)))
         return parts
 
+    def _lasting(self, run: HelmRun) -> int:
+        """The handle of a chart that rendering leaves as it was, kept for the next render."""
+        known = self._loaded.get(run.chart_id)
+        if known is not None:
+            self._loaded.move_to_end(run.chart_id)
+            return known[0]
+        handle, size = self._load(run, ""), sum(map(len, run.chart_files.values()))
+        self._loaded[run.chart_id] = handle, size
+        while len(self._loaded) > 1 and (
+            len(self._loaded) > CHARTS_KEPT or sum(size for _, size in self._loaded.values()) > CHARTS_KEPT_BYTES
+        ):
+            old, _ = self._loaded.popitem(last=False)[1]
+            self._native.call_status("helm_chart_free", old)
+        return handle
+
+    def _load(self, run: HelmRun, first: str) -> int:
+        """A fresh handle, from memory where that gives the same as from a folder."""
+        native = self._native
+        files = dict(run.chart_files)
+        if first:
+            files[NAME] = first.encode("utf-8", "surrogatepass")
+        handle: int
+        if may_be_packed(files):
+            data = packed(files)
+            pointer = ctypes.cast(ctypes.c_char_p(data), ctypes.POINTER(ctypes.c_uint8))
+            handle = native.call_handle("helm_chart_load_archive", pointer, len(data))
+            return handle
+        start = f"{run.chart}/" if run.chart else ""
+        root = self._place({f"{start}{name}": content for name, content in files.items()})
+        handle = native.call_handle("helm_chart_load", str(root / run.chart))
+        return handle
+
     def _values(self, run: HelmRun) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for path in run.value_files:
-            _merge(values, self._read(path.read_text(encoding="utf-8"), str(path.relative_to(run.root))))
+            _merge(values, self._read(_text(run, path), path))
         if run.values:
             _merge(values, self._read(run.values, "values"))
         for name, value in run.sets:
@@ -84,7 +121,7 @@ class Sdk:
         for name, value in run.string_sets:
             _assign(put_string, values, f"{name}={value}", "--set-string")
         for name, path in run.file_sets:
-            text = path.read_text(encoding="utf-8")
+            text = _text(run, path)
             put_file(values, f"{name}=file", lambda _, text=text: text)  # type: ignore[misc]
         return values
 
@@ -94,6 +131,25 @@ class Sdk:
         except self._error as error:
             raise ToolError(f"failed to parse {name}: {error}") from None
         return found if isinstance(found, dict) else {}
+
+
+def is_left_as_it_was(metadata: Mapping[str, Any], chart: Files) -> bool:
+    """Whether no render changes the loaded chart, so that it can be used for another.
+
+    Subcharts are taken out of it and their values put into it; `sortAlpha` sorts the lists of Chart.yaml where they are.
+    All other values are copies.
+    """
+    if metadata.get("dependencies") or any(name.startswith(("charts/", "requirements.")) for name in chart):
+        return False
+    lists = (metadata.get(name) for name in ("keywords", "sources"))
+    return all(not isinstance(one, list) or len(one) < 2 for one in lists)
+
+
+def _text(run: HelmRun, path: str) -> str:
+    try:
+        return run.files[path].decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ToolError(f"failed to parse {path}: {error}") from None
 
 
 def _assign(how: Any, values: dict[str, Any], text: str, flag: str) -> None:
