@@ -120,10 +120,17 @@ def _plain(obj: Any) -> Any:
         for one in obj["metadata"].get("managedFields") or ()
         if one["manager"].startswith(_USERS)
     }
-    return {
-        **{name: value for name, value in obj.items() if name != "data" or obj.get("type") != _RELEASE},
-        "managed by": users,
-    }
+    plain = {name: value for name, value in obj.items() if name != "data" or obj.get("type") != _RELEASE}
+    # The order of Pods is that of their addresses, which are drawn.
+    if plain.get("endpoints"):
+        plain["endpoints"] = _by_pod(plain["endpoints"])
+    if plain.get("subsets"):
+        plain["subsets"] = [{**one, "addresses": _by_pod(one.get("addresses") or ())} for one in plain["subsets"]]
+    return {**plain, "managed by": users}
+
+
+def _by_pod(rows: Any) -> list[Any]:
+    return sorted(rows, key=lambda row: str((row.get("targetRef") or {}).get("name")))
 
 
 @asynccontextmanager
