@@ -135,7 +135,8 @@ async def test_a_request_that_makes_no_sense_is_answered(serve: Serve, tmp_path:
     async with serve(root=tmp_path / "tools", argv=TOOL_ARGV, eager=False) as pool:
         header = {"tool": "Helm", "request": {}, "files": [("../x", 1, False)], "max_objects": 1, "cpu_s": 5}
         answer, bodies = await pool.ask(encode(header, [b"x"]), timeout_s=30)
-        assert "a file of this name cannot be written" in answer["problem"]
+        assert answer["problem"]
+        assert not list(tmp_path.rglob("x"))
         assert (answer["objects"], bytes(bodies)) == ([], b"")
         header["files"] = []
         answer, _ = await pool.ask(encode(header), timeout_s=30)
