@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -100,8 +100,8 @@ class _Tools:
         tool, request, files = header["tool"], header["request"], header["files"]
         texts = [bytes(content) for content in contents]
         if tool == HELM:
-            self._write(files, contents)
-            return _rows(build_chart(self._folder, request, self._chart_backend()), request, int(header["max_objects"]))
+            given = {file[0]: text for file, text in zip(files, texts, strict=True)}
+            return _rows(build_chart(given, request, self._chart_backend()), request, int(header["max_objects"]))
         rows = self._kustomize.rows({file[0]: text for file, text in zip(files, texts, strict=True)}, request)
         if rows is not None:
             return rows
@@ -115,6 +115,14 @@ class _Tools:
         for (path, _, executable), content in zip(files, contents, strict=True):
             write_file(self._folder, path, content, executable=executable)
 
+    def _place(self, files: Mapping[str, bytes]) -> Path:
+        """Put the files of a chart in the folder, for what can only read folders."""
+        self._write(
+            [(path, len(content), False) for path, content in files.items()],
+            [memoryview(content) for content in files.values()],
+        )
+        return self._folder
+
     def _chart_backend(self) -> Backend:
         if self._helm is None:
             self._helm = self._sdk() or self._helm_program()
@@ -122,7 +130,7 @@ class _Tools:
 
     def _sdk(self) -> Backend | None:
         try:
-            return Sdk() if self._has_sdk else None
+            return Sdk(self._place) if self._has_sdk else None
         except ToolError:
             if self._programs.get("helm"):
                 return None  # a platform that the library was not made for
@@ -131,7 +139,7 @@ class _Tools:
     def _helm_program(self) -> Backend:
         if not self._programs.get("helm"):
             raise ToolError(NO_BACKEND)
-        return Binary(self._programs["helm"], run_program)
+        return Binary(self._programs["helm"], run_program, self._place)
 
     def _cleaned(self, text: str) -> str:
         folder = str(self._folder)
