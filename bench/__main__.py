@@ -70,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
 def selection(given: argparse.Namespace) -> list[argparse.Namespace]:
     """Every benchmark at a size at which all of them take about ten minutes, by blocks that share a control plane."""
     cases: list[dict[str, Any]] = [
-        {"benches": ["B1", "B3", "B8", "B2"], "n": 100, "flavour": "plain", "idle": 60.0},
+        {"benches": ["B1", "B2", "B3", "B8"], "n": 100, "flavour": "plain", "idle": 60.0},
         {"benches": ["B1", "B3"], "n": 99, "flavour": "mixed", "rounds": 5},
         {"benches": ["B4"], "n": 30},
         {"benches": ["B6"]},
@@ -111,40 +111,40 @@ async def block(given: argparse.Namespace, engine_name: str, root: Path) -> dict
     return found
 
 
-def measure(given: argparse.Namespace, engine_name: str) -> list[results.Result]:
-    """All repetitions of one engine; one result for each benchmark."""
+def measure(given: argparse.Namespace, engines: Sequence[str]) -> list[results.Result]:
+    """All repetitions of all engines, one result for each benchmark; engines take turns, in the opposite order each time."""
     before = machine()
-    blocks: list[dict[str, Figures]] = []
-    problem = ""
+    blocks: dict[str, list[dict[str, Figures]]] = {name: [] for name in engines}
+    problems: dict[str, str] = {}
     for turn in range(given.repeat):
-        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        for name in engines if turn % 2 == 0 else reversed(engines):
+            if name in problems:
+                continue
             started_at = time.monotonic()
-            try:
-                blocks.append(asyncio.run(block(given, engine_name, Path(folder))))
-            except NotMeasuredError as error:
-                problem = str(error)
-                break
-            say(f"block {turn + 1} of {given.repeat} took {time.monotonic() - started_at:.0f} s")
-    found = []
-    for name in given.benches:
-        figures = summarize([entry[name] for entry in blocks]) if blocks and not problem else {}
-        found.append(
-            results.Result(
-                bench=name,
-                engine=engine_name,
-                n=given.n,
-                flavour=given.flavour,
-                cluster=given.cluster,
-                git=given.git,
-                fsync=not given.no_fsync,
-                repetitions=len(blocks),
-                machine=before,
-                objects=given.objects if name == "B7" else 0,
-                figures=figures,
-                not_measured=problem,
-            )
+            with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+                try:
+                    blocks[name].append(asyncio.run(block(given, name, Path(folder))))
+                except NotMeasuredError as error:
+                    problems[name] = str(error)
+            say(f"block {turn + 1} of {given.repeat} of {name} took {time.monotonic() - started_at:.0f} s")
+    return [
+        results.Result(
+            bench=bench,
+            engine=engine,
+            n=given.n,
+            flavour=given.flavour,
+            cluster=given.cluster,
+            git=given.git,
+            fsync=not given.no_fsync,
+            repetitions=len(blocks[engine]),
+            machine=before,
+            objects=given.objects if bench == "B7" else 0,
+            figures={} if engine in problems else summarize([entry[bench] for entry in blocks[engine]]),
+            not_measured=problems.get(engine, ""),
         )
-    return found
+        for engine in engines
+        for bench in given.benches
+    ]
 
 
 def say(text: str) -> None:
@@ -174,17 +174,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("engines:", ", ".join(ENGINES))
         return 0
     measured: list[results.Result] = []
-    for engine in check(found, given):
-        for case in selection(given) if given.selection else [given]:
-            measured += measure(case, engine)
+    engines = check(found, given)
+    for case in selection(given) if given.selection else [given]:
+        done = measure(case, engines)
+        measured += done
+        if given.save:
+            for result in done:
+                if not result.not_measured:
+                    say(f"wrote {results.save(result)}")
     payload: list[Any] = [result.payload() for result in measured]
     print(results.show(payload))
     if given.json is not None:
         given.json.write_text(results.show(payload) + "\n")
-    if given.save:
-        for result in measured:
-            if not result.not_measured:
-                say(f"wrote {results.save(result)}")
     return 0
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from bench.benches.deploy import deployed
+from bench.benches.renders import refresh
+from bench.engines.protocol import Verdict
 from bench.meter import Meter, Spent, memory_of, writes
 from bench.run import Figures, Run
 
 SETTLE_S = 30.0
 ALONE_S = 30.0
+BACK_S = 300.0
 
 
 async def nothing_happens(run: Run) -> Figures:
@@ -28,7 +32,19 @@ async def nothing_happens(run: Run) -> Figures:
         alone = meter.read()
         found["floor"] = {"cluster_cpu_s_per_min": round(alone.cluster_cpu_s * 60 / alone.seconds, 3)}
         await run.engine.restart()
+        await _back(run)
     return found
+
+
+async def _back(run: Run) -> None:
+    """The engine works again: every application has a new verdict."""
+    mark = f"idle-{time.monotonic_ns()}"
+    await refresh(run, run.apps, mark)
+
+    def answered(verdict: Verdict) -> bool:
+        return run.engine.answered(verdict, mark)
+
+    await run.verdicts.each(run.keys, answered, within_s=BACK_S, what="a verdict of every application")
 
 
 def _per_minute(spent: Spent) -> Figures:
