@@ -7,14 +7,14 @@ reconciliation reads the world as it is then; what woke it is forgotten.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Set
 from datetime import datetime
 from typing import Any
 
 from tiphys.apimachinery.apierrors import ApiError
 from tiphys.apimachinery.names import ResourceKey
 from tiphys.controllers.clusters import ClusterSession, OpenCluster
-from tiphys.controllers.comparer import Comparer, Reads, RenderSource
+from tiphys.controllers.comparer import Comparer, ReadsOf, RenderSource
 from tiphys.controllers.comparison import Context, problem_of
 from tiphys.controllers.controlplane import ControlPlane, Key, Unreadable
 from tiphys.controllers.deletion import Deletion
@@ -23,10 +23,12 @@ from tiphys.controllers.known import Interests, Known, name_of
 from tiphys.controllers.records import Records
 from tiphys.controllers.repositories import RepositoryWatch
 from tiphys.controllers.running import Operations
-from tiphys.controllers.statuswriter import StatusWriter
+from tiphys.controllers.standing import At, Moved, Standing
+from tiphys.controllers.statuswriter import StatusWriter, flush_period_s
 from tiphys.controllers.windows import project_windows
 from tiphys.engine.health.scripts import HealthLookup, HealthScripts
-from tiphys.engine.states import Comparison, StageError, TargetState
+from tiphys.engine.source.changes import changes
+from tiphys.engine.states import Comparison, Snapshot, StageError, TargetState
 from tiphys.engine.sync.apply import CRD
 from tiphys.kube.discovery import DiscoveryError
 from tiphys.kube.transport import ClusterUnreachable
@@ -53,7 +55,7 @@ class ApplicationController:
         clusters: OpenCluster,
         repositories: RepositoryWatch,
         render: RenderSource,
-        reads: Reads,
+        reads: ReadsOf,
         ledger: Ledger,
         health: HealthScripts | None = None,
         scripts: Scripts | None = None,
@@ -109,6 +111,8 @@ class ApplicationController:
             log=log,
         )
         self._deletion = Deletion(plane=plane, clusters=clusters, comparer=self._comparer, clock=clock, log=log)
+        self._standing = Standing(clock=clock, within_s=lambda: flush_period_s(plane.settings))
+        repositories.standing = self._moved_on
         plane.application_changed = self.queue.add
         plane.everything_changed = self._everything_changed
 
@@ -119,6 +123,51 @@ class ApplicationController:
             known.moved = True
             self.queue.add(key)
 
+    def _moved_on(self, url: str, scope: str, expression: str, before: Snapshot, after: Snapshot) -> Set[Key]:
+        """A commit came after another: those who need not be told, because nothing that they read is another thing now."""
+        at = At(url, scope, expression)
+        if not self._standing.has(at):
+            return frozenset()
+        differ = changes(before.tree, after.tree)
+        return self._standing.move(at, before.revision, after.revision, differ, given=self._comparer.still_given)
+
+    def _catch_up(self, key: Key, known: Known) -> None:
+        """What is known of an Application says where it stands by now."""
+        moved = self._standing.moved(key)
+        if moved is not None:
+            self._comparer.is_at(known, moved.revision)
+
+    def _look_apart(self, key: Key, known: Known) -> None:
+        """An Application is looked at by itself; its revision, if that is not written yet, is its own matter again."""
+        moved, since = self._standing.moved(key), self._standing.since(key)
+        if moved is not None:
+            self._comparer.is_at(known, moved.revision)
+            known.fresh = (moved.revision, known.fresh[1] if known.fresh is not None else since or moved.at)
+        self._standing.leave(key)
+
+    def _look_together(self, key: Key, known: Known) -> None:
+        """From now on an Application is looked at together with those that stand where it does, if that can be."""
+        where = self._comparer.standing(known) if known.held is None else None
+        if where is not None:
+            self._standing.admit(key, *where)
+
+    def moved(self, key: Key) -> Moved | None:
+        """A commit newer than what the Application says, at which it stands all the same."""
+        return self._standing.moved(key)
+
+    async def _stamp(self, key: Key, revision: str) -> None:
+        """Write where an Application stands, and nothing else."""
+        known = self._known.get(key)
+        if known is None or key in self.queue.active:
+            return
+        try:
+            if await self._writer.stamp(key, revision):
+                known.fresh = None
+                return
+        except (ApiError, ClusterUnreachable):
+            pass  # whatever it is, it is seen when the Application is looked at by itself
+        self.queue.add(key)
+
     def repository_moved(self, key: Key) -> None:
         """The repository of an Application has a new commit where the Application looks.
 
@@ -126,9 +175,12 @@ class ApplicationController:
         """
         known = self._known.get(key)
         if known is not None:
-            if key not in self.queue.active and self._comparer.stands(known):
-                self._writer.hold(key, known)
-                return
+            if key not in self.queue.active:
+                self._look_apart(key, known)
+                if self._comparer.stands(known):
+                    self._writer.hold(key, known)
+                    self._look_together(key, known)
+                    return
             known.moved = True
         self.queue.add(key)
 
@@ -201,11 +253,13 @@ class ApplicationController:
             self._unseen = set(self._plane.applications)
             async with asyncio.TaskGroup() as group:
                 work = group.create_task(self.queue.run(self.reconcile, workers=workers, on_error=self._bug))
+                stamps = group.create_task(self._standing.run(self._stamp))
                 halt = group.create_task(self._halted.wait())
                 await asyncio.wait((work, halt), return_when=asyncio.FIRST_COMPLETED)
                 stopped = work.done()
                 work.cancel()
                 halt.cancel()
+                stamps.cancel()
             if stopped:
                 return
 
@@ -217,10 +271,16 @@ class ApplicationController:
 
     async def reconcile(self, key: Key) -> Result:
         """Bring one Application one step on."""
+        known = self._known.get(key)
+        if known is not None:
+            self._look_apart(key, known)
         try:
             result = await self._reconcile(key)
         finally:
             self.looked_at(key)
+        known = self._known.get(key)
+        if known is not None:
+            self._look_together(key, known)
         if self._unseen:
             self._unseen.discard(key)
             if not self._unseen:
@@ -297,6 +357,7 @@ class ApplicationController:
         if known is None:
             return
         self._by_instance.pop(known.instance, None)
+        self._standing.leave(key)
         self._interests.change(key, known, frozenset())
         if known.session is not None:
             self.usage_changed()
@@ -309,6 +370,7 @@ class ApplicationController:
         known = self._known.get(key)
         if known is None or known.compared.comparison is None or known.session is None:
             return None
+        self._catch_up(key, known)
         return known.compared.comparison, known.session
 
     def health_lookup(self) -> HealthLookup | None:

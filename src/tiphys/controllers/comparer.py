@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from tiphys.apimachinery.apierrors import ApiError
-from tiphys.controllers.clusters import OpenCluster
+from tiphys.controllers.clusters import ClusterSession, OpenCluster
 from tiphys.controllers.comparison import Compared, Context, compare_target, problem_of, spec_hash, target_of
 from tiphys.controllers.controlplane import ControlPlane, Key
-from tiphys.controllers.known import Interests, Known, name_of
+from tiphys.controllers.known import Interests, Known, Reads, name_of
 from tiphys.controllers.rendercontext import Capabilities, contexts_at, render_context
 from tiphys.controllers.repositories import RepositoryWatch
+from tiphys.controllers.standing import At
 from tiphys.engine.health.scripts import HealthLookup, HealthScripts
 from tiphys.engine.render.tools import RenderContext
 from tiphys.engine.source.resolve import revision_expression
@@ -31,8 +32,8 @@ from tiphys.scripting.service import Scripts
 # (snapshot, source, what else it may depend on, name of the Application for the log) -> Rendered
 RenderSource = Callable[[Any, ApplicationSource, RenderContext, str], Awaitable[Any]]
 ContextOf = Callable[[Snapshot], RenderContext]
-# (source, key of its render, ...) -> whether a snapshot surely renders to the same; compares ids and reads nothing.
-Reads = Callable[[ApplicationSource, str, ContextOf], Callable[[Snapshot], bool]]
+# (source, key of its render, ...) -> what that render has read.
+ReadsOf = Callable[[ApplicationSource, str, ContextOf], Reads]
 
 
 class Comparer:
@@ -45,7 +46,7 @@ class Comparer:
         clusters: OpenCluster,
         repositories: RepositoryWatch,
         render: RenderSource,
-        reads: Reads,
+        reads: ReadsOf,
         interests: Interests,
         health: HealthScripts | None = None,
         scripts: Scripts | None = None,
@@ -165,32 +166,78 @@ class Comparer:
         False also means "not known": a reconciliation then finds out. An Application that is not Synced is always looked
         at: a new commit may be what its automation waits for.
         """
-        app, compared = known.app, known.compared
-        target, comparison = compared.target, compared.comparison
-        if app is None or target is None or comparison is None or comparison.sync is not SyncStatus.SYNCED:
-            return False
-        if known.moved or known.trouble is not None or known.run is not None or self._plane.settings.eager_status:
-            return False
-        source = app.spec.source
-        if source is None or app.spec.has_multiple_sources or len(compared.render_keys) != 1:
-            return False
-        snapshot = self._repositories.named(source.repo_url, _expression(source), app.project_name)
+        snapshot = self._named(known)
         if snapshot is None:
             return False
-        if known.reads is None:
-            kube = self._capabilities.of(known.session)
-            known.reads = self._reads(
-                source, compared.render_keys[0], contexts_at(app, known.instance, source, kube, self._plane.settings)
-            )
+        reads = self._reads_of(known)
         try:
-            self._repositories.require_well(source.repo_url, app.project_name)
-            if not known.reads(snapshot):
+            if not reads.unchanged(snapshot):
                 return False
         except StageError:
             return False
-        compared.target = replace(target, revision=snapshot.revision)
-        compared.comparison = replace(comparison, target=compared.target)
+        self.is_at(known, snapshot.revision)
         return True
+
+    @staticmethod
+    def is_at(known: Known, revision: str) -> None:
+        """A commit changed nothing that the Application reads: the last comparison is one with that commit too."""
+        compared = known.compared
+        if compared.target is None or compared.comparison is None or compared.target.revision == revision:
+            return
+        compared.target = replace(compared.target, revision=revision)
+        compared.comparison = replace(compared.comparison, target=compared.target)
+
+    def standing(self, known: Known) -> tuple[At, str, frozenset[str], object] | None:
+        """Where the Application stands: what it follows, the commit, the paths that decide whether it stands at another
+        one too, and what besides them does. None when it must be looked at by itself.
+        """
+        snapshot = self._named(known)
+        app, target = known.app, known.compared.target
+        if snapshot is None or app is None or target is None or target.revision != snapshot.revision:
+            return None
+        try:
+            read = self._reads_of(known).paths(snapshot)
+        except StageError:
+            return None
+        source = app.spec.source
+        if read is None or source is None:
+            return None
+        url, scope = self._repositories.reach(source.repo_url, app.project_name)
+        kube = None if read[1] is None else (known.session, read[1])
+        return At(url, scope, _expression(source)), snapshot.revision, read[0], kube
+
+    def still_given(self, given: object) -> bool:
+        """Whether what a render was told of its cluster is what it would be told now."""
+        if given is None:
+            return True
+        session, kube = cast("tuple[ClusterSession, object]", given)
+        return self._capabilities.of(session) == kube
+
+    def _named(self, known: Known) -> Snapshot | None:
+        """The commit that the source of an Application names, when all is well with it and it has but one."""
+        app, compared = known.app, known.compared
+        target, comparison = compared.target, compared.comparison
+        if app is None or target is None or comparison is None or comparison.sync is not SyncStatus.SYNCED:
+            return None
+        if known.moved or known.trouble is not None or known.run is not None or self._plane.settings.eager_status:
+            return None
+        source = app.spec.source
+        if source is None or app.spec.has_multiple_sources or len(compared.render_keys) != 1:
+            return None
+        try:
+            self._repositories.require_well(source.repo_url, app.project_name)
+        except StageError:
+            return None
+        return self._repositories.named(source.repo_url, _expression(source), app.project_name)
+
+    def _reads_of(self, known: Known) -> Reads:
+        if known.reads is None:
+            app, kube = known.app, self._capabilities.of(known.session)
+            assert app is not None and app.spec.source is not None  # noqa: PT018 - seen by `_named`
+            source = app.spec.source
+            contexts = contexts_at(app, known.instance, source, kube, self._plane.settings)
+            known.reads = self._reads(source, known.compared.render_keys[0], contexts)
+        return known.reads
 
     def _note_trouble(self, key: Key, known: Known, error: StageError) -> None:
         # A repository tells when it is well again, and bytes that cannot be rendered only change by a commit. For all

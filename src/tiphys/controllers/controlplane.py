@@ -37,6 +37,8 @@ SETTINGS_OBJECTS = frozenset(
     }
 )
 
+_OF_ANY_WRITE = frozenset({"resourceVersion", "generation", "managedFields"})
+
 Key = tuple[str, str]  # namespace, name
 
 
@@ -161,6 +163,9 @@ class ControlPlane:
             except InvalidObject as error:
                 self.applications[key] = Unreadable(obj, error.problems)
             word = "MODIFIED" if known is not None else "ADDED"
+            if known is not None and _is_stamp(known, obj):
+                self.application_told(word, obj)
+                return
         self.application_changed(key)
         self.application_told(word, obj)
 
@@ -270,6 +275,18 @@ class ControlPlane:
 def _key(obj: Mapping[str, Any]) -> Key:
     metadata = obj.get("metadata") or {}
     return (str(metadata.get("namespace") or ""), str(metadata.get("name") or ""))
+
+
+def _is_stamp(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Nothing is new but which commit it is at, and since when: nobody needs to look at it for that."""
+    return _without_stamp(before) == _without_stamp(after)
+
+
+def _without_stamp(obj: Mapping[str, Any]) -> tuple[object, ...]:
+    metadata = {k: v for k, v in (obj.get("metadata") or {}).items() if k not in _OF_ANY_WRITE}
+    status = {k: v for k, v in (obj.get("status") or {}).items() if k not in ("sync", "reconciledAt")}
+    sync = {k: v for k, v in ((obj.get("status") or {}).get("sync") or {}).items() if k != "revision"}
+    return metadata, obj.get("spec"), obj.get("operation"), status, sync
 
 
 def _labels(obj: Mapping[str, Any]) -> Mapping[str, Any]:

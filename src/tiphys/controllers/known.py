@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Protocol
 
 from tiphys.apimachinery.names import GroupKind, ResourceKey
 from tiphys.controllers.clusters import ClusterSession
@@ -14,6 +15,16 @@ from tiphys.controllers.operation import OperationRun
 from tiphys.engine.states import Snapshot, StageError, TargetState
 from tiphys.model.application import Application
 from tiphys.model.hold import Hold
+
+
+class Reads(Protocol):
+    """What the render of an Application's one source has read."""
+
+    def unchanged(self, snapshot: Snapshot) -> bool:
+        """Whether a snapshot surely renders to the same; compares ids and reads nothing."""
+
+    def paths(self, snapshot: Snapshot) -> tuple[frozenset[str], object] | None:
+        """Where it does: the paths that decide that, and what the render was told of the cluster. None: not known."""
 
 
 @dataclass(slots=True)
@@ -41,9 +52,7 @@ class Known:
     lacking: frozenset[GroupKind] = frozenset()  # kinds the cluster did not serve when the last operation began
     last_start: datetime | None = None  # of the last operation this process began
     fresh: tuple[str, datetime] | None = None  # revision and time of a comparison that is not worth a write yet
-    reads: Callable[[Snapshot], bool] | None = (
-        None  # whether `compared` is what Git declares there too, made when needed
-    )
+    reads: Reads | None = None  # tells whether `compared` is what Git declares elsewhere too, made when needed
     wants: frozenset[ResourceKey] = frozenset()
     session: ClusterSession | None = None
     held: Held | None = None

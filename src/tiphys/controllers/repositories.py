@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -135,6 +135,8 @@ class RepositoryWatch:
         self._known: dict[tuple[str, str], _Repository] = {}  # by URL and scope
         self._projects: dict[Key, str] = {}
         self._group: asyncio.TaskGroup | None = None
+        # (URL, scope, expression, the commit before, the commit now) -> those who need not be told.
+        self.standing: Callable[[str, str, str, Snapshot, Snapshot], Set[Key]] = lambda *_commits: frozenset()
 
     async def run(self, ready: Callable[[], None], until_stopped: Callable[[], Awaitable[None]]) -> None:
         """Follow the repositories until told to stop."""
@@ -203,6 +205,10 @@ class RepositoryWatch:
         except StageError as error:
             return error
 
+    def reach(self, url: str, project: str) -> tuple[str, str]:
+        """The repository as the project reaches it: its URL, and the project when it has credentials of its own."""
+        return url, self._access.scope(url, project)
+
     def _find(self, url: str, project: str) -> _Repository | None:
         return self._known.get((url, self._access.scope(url, project)))
 
@@ -234,7 +240,10 @@ class RepositoryWatch:
 
     async def _snapshot(self, repository: _Repository, expression: str, *, refresh: bool) -> Snapshot:
         snapshot = await self._read(repository, expression, refresh=refresh)
-        repository.resolved[expression] = snapshot.revision
+        if refresh and repository.resolved.get(expression, snapshot.revision) != snapshot.revision:
+            repository.moved.set()  # who else reads it is told by the next look
+        else:
+            repository.resolved[expression] = snapshot.revision
         if refresh:
             self._is_well(repository)
         return snapshot
@@ -392,6 +401,7 @@ class RepositoryWatch:
             self._cannot_reach(repository)
             return
         changed: set[str] = set()
+        standing: set[Key] = set()
         refresh = True
         for expression in sorted({e for used in repository.uses.values() for e in used}):
             try:
@@ -407,14 +417,17 @@ class RepositoryWatch:
                     changed.add(expression)
                 continue
             refresh = False
+            before = repository.named.get(expression)
             repository.named[expression] = snapshot
             if repository.resolved.get(expression) != snapshot.revision:
                 repository.resolved[expression] = snapshot.revision
                 changed.add(expression)
+                if before is not None and repository.failing is None:
+                    standing |= self.standing(repository.url, repository.scope, expression, before, snapshot)
         self._is_well(repository)
         told = 0
-        for key, used in list(repository.uses.items()):
-            if used & changed:
+        for key in [key for key in repository.uses if key not in standing] if changed else ():
+            if repository.uses.get(key, frozenset()) & changed:
                 self._tell(key)
                 told += 1
                 if told % _TOLD_AT_ONCE == 0:

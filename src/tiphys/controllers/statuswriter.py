@@ -41,6 +41,7 @@ from tiphys.model.statuses import (
     merge_conditions,
 )
 from tiphys.runtime.clock import Clock, format_time
+from tiphys.settings.values import Settings
 
 # Every condition that a reconciliation evaluates: what it does not find is cleared.
 OWNED_CONDITIONS = frozenset(
@@ -58,6 +59,11 @@ OWNED_CONDITIONS = frozenset(
 )
 _DEFAULT_FLUSH_S = 120.0
 _ATTEMPTS = 5
+
+
+def flush_period_s(settings: Settings) -> float:
+    """Seconds within which a revision that changed nothing else is written."""
+    return settings.reconciliation_timeout.total_seconds() or _DEFAULT_FLUSH_S
 
 
 class StatusWriter:
@@ -182,13 +188,30 @@ class StatusWriter:
             return
         self._hold(key, known, replace(before, revision=target.revision))
 
+    async def stamp(self, key: Key, revision: str) -> bool:
+        """Write the revision alone, into an Application for which nothing else is new. False when it is another one by now.
+
+        Raises ApiError, ClusterUnreachable.
+        """
+        app = self._plane.applications.get(key)
+        if not isinstance(app, Application) or app.status.sync is None:
+            return False
+        if app.status.sync.revision == revision:
+            return True
+        patch = {
+            "metadata": {"resourceVersion": app.resource_version},  # whoever changed it meanwhile has more to say
+            "status": {"sync": {"revision": revision}, "reconciledAt": format_time(self._clock.now())},
+        }
+        await self._plane.patch_application(key, patch)
+        return True
+
     def _hold(self, key: Key, known: Known, sync: SyncState) -> None:
         now = self._clock.now()
         first = known.fresh[1] if known.fresh is not None else None
         known.fresh = (sync.revision, first or now)
         self._fresh(key, sync, now)
         if first is None:
-            delay = self._plane.settings.reconciliation_timeout.total_seconds() or _DEFAULT_FLUSH_S
+            delay = flush_period_s(self._plane.settings)
             self._later(key, delay * (0.25 + 0.75 * self._fraction()))
 
     async def report_unreadable(self, key: Key, found: Unreadable) -> None:
@@ -335,7 +358,7 @@ class StatusWriter:
         if before is None or after.sync is None or _revisions(before) == _revisions(after.sync):
             known.fresh = None
             return
-        delay = self._plane.settings.reconciliation_timeout.total_seconds() or _DEFAULT_FLUSH_S
+        delay = flush_period_s(self._plane.settings)
         first = known.fresh[1] if known.fresh is not None else None
         if self._plane.settings.eager_status or (first is not None and (now - first).total_seconds() >= delay * 0.25):
             sync: dict[str, Any] = {"revision": after.sync.revision or None}

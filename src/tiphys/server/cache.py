@@ -7,7 +7,8 @@ in order or is told that it was too slow; it never holds up the feeder.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,7 @@ DELETED = "DELETED"
 class StoredApplication:
     """One Application at one version. `obj` is never changed in place."""
 
-    __slots__ = ("_encoded", "name", "namespace", "obj", "project", "resource_version")
+    __slots__ = ("_encoded", "_shown", "name", "namespace", "obj", "project", "resource_version")
 
     def __init__(self, obj: Mapping[str, Any]) -> None:
         metadata = obj.get("metadata") or {}
@@ -34,6 +35,14 @@ class StoredApplication:
         spec = obj.get("spec")
         self.project = str((spec.get("project") if isinstance(spec, Mapping) else "") or "default")
         self._encoded: bytes | None = None
+        self._shown: tuple[Freshness, StoredApplication] | None = None
+
+    def shown_with(self, freshness: Freshness) -> StoredApplication:
+        """With what is known beyond what it says; itself when that is nothing. Made once."""
+        if self._shown is None or self._shown[0] is not freshness:
+            obj = freshness.put_on(self.obj)
+            self._shown = freshness, self if obj is None else StoredApplication(obj)
+        return self._shown[1]
 
     @property
     def key(self) -> tuple[str, str]:
@@ -148,10 +157,12 @@ class ApplicationCache:
 
     def __init__(self) -> None:
         self._apps: dict[tuple[str, str], StoredApplication] = {}
-        self._sorted: list[StoredApplication] | None = None
+        self._sorted: list[StoredApplication] | None = None  # as they were written
         self._followers: set[Follower] = set()
         self._gone: dict[tuple[str, str], str] = {}  # versions of deletions, against late answers of our own writes
         self._fresh: dict[tuple[str, str], Freshness] = {}
+        # What is known of Applications that were not told of one by one.
+        self.fresh_of: Callable[[tuple[str, str]], Freshness | None] = lambda _key: None
         self.resource_version = ""
         self.synced = asyncio.Event()
         self.ended = asyncio.Event()  # the server stops: open streams are to end
@@ -159,15 +170,16 @@ class ApplicationCache:
     def __iter__(self) -> Iterator[StoredApplication]:
         """Applications sorted by name, then namespace."""
         if self._sorted is None:
-            self._sorted = sorted(self._apps.values(), key=lambda app: (app.name, app.namespace))
-        return iter(self._sorted)
+            self._sorted = sorted(self._apps.values(), key=_order)
+        return map(self._freshened, self._sorted)
 
     def __len__(self) -> int:
         return len(self._apps)
 
     def get(self, namespace: str, name: str) -> StoredApplication | None:
         """One Application."""
-        return self._apps.get((namespace, name))
+        app = self._apps.get((namespace, name))
+        return self._freshened(app) if app is not None else None
 
     def follow(self) -> Follower:
         """Follow changes from now on."""
@@ -212,28 +224,27 @@ class ApplicationCache:
 
         Followers are not told: a commit that changes nothing is no news, and there may be thousands of Applications.
         """
-        key = (namespace, name)
-        self._fresh[key] = freshness
-        app = self._apps.get(key)
-        if app is not None:
-            self._store(app.key, self._freshened(app), app)
+        self._fresh[namespace, name] = freshness
 
     def _freshened(self, app: StoredApplication) -> StoredApplication:
-        freshness = self._fresh.get(app.key)
-        if freshness is None:
+        """The Application with what is known beyond what it says."""
+        key = app.key
+        one, many = self._fresh.get(key), self.fresh_of(key)
+        if many is not None and (one is None or many.reconciled_at >= one.reconciled_at):
+            return app.shown_with(many)
+        if one is None:
             return app
-        obj = freshness.put_on(app.obj)
-        if obj is None:
-            del self._fresh[app.key]
-            return app
-        return StoredApplication(obj)
+        shown = app.shown_with(one)
+        if shown is app:
+            del self._fresh[key]
+        return shown
 
     def _store(self, key: tuple[str, str], app: StoredApplication, old: StoredApplication | None) -> None:
         self._apps[key] = app
         if old is None or self._sorted is None:
             self._sorted = None
         else:
-            self._sorted[self._sorted.index(old)] = app
+            self._sorted[bisect_left(self._sorted, _order(old), key=_order)] = app
 
     def _put(self, app: StoredApplication) -> None:
         old = self._apps.get(app.key)
@@ -244,9 +255,8 @@ class ApplicationCache:
             if _is_newer_or_same(gone, app.resource_version):
                 return
             del self._gone[app.key]
-        app = self._freshened(app)
         self._store(app.key, app, old)
-        self._tell(Change(ADDED if old is None else MODIFIED, app))
+        self._tell(Change(ADDED if old is None else MODIFIED, self._freshened(app)))
 
     def _remove(self, app: StoredApplication) -> None:
         self._gone[app.key] = app.resource_version
@@ -258,6 +268,10 @@ class ApplicationCache:
     def _tell(self, change: Change) -> None:
         for follower in list(self._followers):
             follower.offer(change)
+
+
+def _order(app: StoredApplication) -> tuple[str, str]:
+    return app.name, app.namespace
 
 
 def _is_newer_or_same(held: str, offered: str) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from tiphys import __version__
 from tiphys.controllers.application import ApplicationController
@@ -143,6 +144,8 @@ def build_engine(
 
     cache = ApplicationCache()
     plane.application_told = lambda word, obj: cache.event(word, obj)
+    freshness = lru_cache(maxsize=64)(lambda moved: Freshness(format_time(moved.at), moved.revision))
+    cache.fresh_of = lambda key: freshness(moved) if (moved := controller.moved(key)) is not None else None
     controller.fresh_told = lambda key, sync, now: cache.freshen(
         *key, Freshness(reconciled_at=format_time(now), revision=sync.revision, revisions=sync.revisions)
     )

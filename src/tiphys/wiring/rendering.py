@@ -14,9 +14,10 @@ from tiphys.controllers.controlplane import ControlPlane
 from tiphys.engine.render.cache import decode_rendered
 from tiphys.engine.render.protocol import TOOL_WORKER_ARGV, WORKER_ARGV
 from tiphys.engine.render.renderer import Renderer
-from tiphys.engine.render.spec import render_source
+from tiphys.engine.render.spec import RenderSource, render_source
 from tiphys.engine.render.toolruns import TOOL_TIMEOUT_S, ToolRuns
-from tiphys.engine.render.tools import RenderContext, Tools
+from tiphys.engine.render.tools import KubeVersions, RenderContext, Tools
+from tiphys.engine.source.changes import plain_paths
 from tiphys.engine.states import Rendered, Snapshot
 from tiphys.model.codec import encode
 from tiphys.model.duration import parse_duration
@@ -92,12 +93,35 @@ class Rendering:
         except ValueError:
             return None
 
-    def reads(
-        self, source: ApplicationSource, key: str, context_of: Callable[[Snapshot], RenderContext]
-    ) -> Callable[[Snapshot], bool]:
-        """Tells of a snapshot whether it surely renders to the same as the render with this key."""
-        what = render_source(encode(source))
-        return lambda snapshot: self.renderer.unchanged(snapshot, what, key, context=context_of(snapshot))
+    def reads(self, source: ApplicationSource, key: str, context_of: Callable[[Snapshot], RenderContext]) -> _Reads:
+        """Tells what the render with this key has read."""
+        return _Reads(self.renderer, render_source(encode(source)), key, context_of)
+
+
+class _Reads:
+    """What one render has read."""
+
+    __slots__ = ("_context_of", "_key", "_renderer", "_source")
+
+    def __init__(
+        self, renderer: Renderer, source: RenderSource, key: str, context_of: Callable[[Snapshot], RenderContext]
+    ) -> None:
+        self._renderer = renderer
+        self._source = source
+        self._key = key
+        self._context_of = context_of
+
+    def unchanged(self, snapshot: Snapshot) -> bool:
+        """Whether the snapshot surely renders to the same."""
+        return self._renderer.unchanged(snapshot, self._source, self._key, context=self._context_of(snapshot))
+
+    def paths(self, snapshot: Snapshot) -> tuple[frozenset[str], KubeVersions | None] | None:
+        """Where it is the same: the paths that decide that and what it was told of the cluster. None: not known."""
+        read = self._renderer.paths_read(snapshot, self._source, self._key, context=self._context_of(snapshot))
+        if read is None:
+            return None
+        plain = plain_paths(snapshot.tree, read[0])
+        return (plain, read[1]) if plain is not None else None
 
 
 def _tool_timeout_s(env: Mapping[str, str], log: Logger) -> float:

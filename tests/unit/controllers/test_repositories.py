@@ -348,3 +348,12 @@ async def test_a_new_secret_of_the_project_moves_its_applications_only() -> None
         world.watch.access_changed()
         await settle()
         assert world.told == keys("a")
+
+
+async def test_a_commit_that_one_application_found_by_asking_is_told_to_the_others() -> None:
+    async with running() as world:
+        await world.read("app-1", "app-2", "app-3")
+        world.git.revisions["main"] = "2"
+        assert (await world.watch.snapshot(URL, "main", refresh=True)).revision == "2"
+        await settle(50)
+        assert world.told == keys("app-1", "app-2", "app-3")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+REVISION_VARIABLE = "ARGOCD_APP_REVISION"  # with what its names begin that say which commit it is
 _SPECIAL = frozenset("*#$@!?-0123456789")
 
 

@@ -25,7 +25,7 @@ from tiphys.engine.render.cache import (
 )
 from tiphys.engine.render.detect import CHART_FILE, KUSTOMIZATION_FILES, detect_type, require_supported
 from tiphys.engine.render.directory import DEFAULT_MAX_BYTES, ManifestFile, directory_key, select_files
-from tiphys.engine.render.environment import Consulted
+from tiphys.engine.render.environment import REVISION_VARIABLE, Consulted
 from tiphys.engine.render.helm.closure import Charts
 from tiphys.engine.render.helm.plan import plan_helm
 from tiphys.engine.render.kustomize.plan import plan_kustomize
@@ -175,6 +175,17 @@ class Renderer:
         """
         plan = self._known_plan(snapshot, source, context)
         return plan is not None and plan.key == key
+
+    def paths_read(
+        self, snapshot: Snapshot, source: RenderSource, key: str, *, context: RenderContext
+    ) -> tuple[frozenset[str], KubeVersions | None] | None:
+        """The paths that decide whether the render with `key` is this source's at a commit, and what it was told of the
+        cluster, None when it did not ask. None also where `unchanged` says False, and for one that asked which commit it is.
+        """
+        plan = self._known_plan(snapshot, source, context)
+        if plan is None or plan.key != key or any(name.startswith(REVISION_VARIABLE) for name, _value in plan.asked):
+            return None
+        return frozenset(path for path, _oid in plan.reads), plan.kube
 
     def _known_plan(self, snapshot: Snapshot, source: RenderSource, context: RenderContext) -> _Plan | None:
         """The plan made last for this source, while everything it was made from is the same."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import posixpath
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tiphys.engine.states import FileEntry, FileKind, StageError
@@ -93,6 +93,15 @@ class GitTree:
 
     def __repr__(self) -> str:
         return f"GitTree({self._root_id})"
+
+    @property
+    def root_id(self) -> str:
+        """Hex id of the root folder."""
+        return self._root_id
+
+    def listing(self, oid: str) -> Mapping[str, Node]:
+        """Entries of the folder with this id by name, links not followed. Raises StageError for impossible names."""
+        return self._objects.listing(oid)
 
     def tree_id(self, path: str) -> str | None:
         """Hex id of the directory or file at `path`, None when there is none."""
