@@ -140,6 +140,10 @@ class Shapes:
         self._structs[name] = decode  # before its fields, which may contain it
         for field, (target, flags) in self._types[name].items():
             self._add_field(fields, always, field, target, flags)
+        if name == _CRD + "CustomResourceDefinitionSpec":
+            # Kept as JSON, so that an empty list is not none.
+            fast, _, child = fields["versions"]
+            fields["versions"] = fast, False, child
         return decode
 
     def _add_field(

@@ -138,9 +138,9 @@ def reset_fields_of(group: str, kind: str, subresource: str, *, has_status: bool
         paths += [("f:metadata", "f:deletionTimestamp"), ("f:metadata", "f:ownerReferences")]
     elif group == "apps" and kind == "Deployment":
         paths.append(("f:metadata", "f:labels"))
-    elif group not in ("", "apps", "batch", "autoscaling", "policy") and (group, kind) != (
-        "networking.k8s.io",
-        "Ingress",
+    elif group not in ("", "apps", "batch", "autoscaling", "policy") and (group, kind) not in (
+        ("networking.k8s.io", "Ingress"),
+        ("apiextensions.k8s.io", "CustomResourceDefinition"),
     ):
         paths.append(("f:metadata",))
     return fieldset.from_paths(paths)
@@ -375,7 +375,8 @@ def _gvk_text(obj: Object) -> str:
 
 def _described(obj: Object) -> str:
     metadata = obj.get("metadata") or {}
-    return f"{metadata.get('namespace') or ''}/{metadata.get('name') or ''}; {_gvk_text(obj)}"
+    where, name = (one if isinstance(one, str) else "" for one in (metadata.get("namespace"), metadata.get("name")))
+    return f"{where}/{name}; {_gvk_text(obj)}"
 
 
 def _applied(

@@ -19,10 +19,10 @@ from tiphys.devcluster.addresses import Addresses
 from tiphys.devcluster.admission_pods import add_tolerations, admit_pod, prepare_pod
 from tiphys.devcluster.admission_services import prepare_service, update_service
 from tiphys.devcluster.defaults import default_in_place
+from tiphys.devcluster.resources import TEMPLATE_GENERATION
 
 Json = dict[str, Any]
 
-TEMPLATE_GENERATION: Final = "deprecated.daemonset.template.generation"
 
 JOB_LABELS: Final = ("batch.kubernetes.io/controller-uid", "controller-uid")
 JOB_NAME_LABELS: Final = ("batch.kubernetes.io/job-name", "job-name")
@@ -66,10 +66,6 @@ def prepare_create(obj: Json, gvk: GroupVersionKind, context: Admission, *, has_
     kind = gvk.group_kind
     custom = not goshapes.known(gvk)
     metadata = obj["metadata"]
-    metadata.pop("generation", None)
-    metadata.pop("selfLink", None)
-    for field in ("deletionTimestamp", "deletionGracePeriodSeconds"):
-        metadata.pop(field, None)
     if custom or kind in COUNTED:
         metadata["generation"] = 1
     if has_status and kind not in KEEPS_STATUS:
@@ -206,7 +202,6 @@ def _copy_field(old: Mapping[str, Any], new: Json, field: str) -> None:
 def _carry_metadata(old: Mapping[str, Any], new: Json) -> None:
     for field in ("generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
         _copy_field(old, new, field)
-    new.pop("selfLink", None)
     if not new.get("uid") and "uid" in old:
         new["uid"] = old["uid"]
 

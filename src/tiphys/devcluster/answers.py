@@ -14,7 +14,7 @@ from tiphys.devcluster import tables
 from tiphys.devcluster.conversion import convert
 from tiphys.devcluster.negotiation import Form
 from tiphys.devcluster.reads import Page
-from tiphys.devcluster.resources import Resource
+from tiphys.devcluster.resources import TEMPLATE_GENERATION, Resource
 from tiphys.devcluster.store import Record
 from tiphys.devcluster.watch import WatchEvent
 
@@ -149,6 +149,8 @@ def _bookmark(view: View, event: WatchEvent, first: bool) -> Object:
     if event.initial_end:
         metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
     resource = view.resource
+    if resource.bucket == "daemonsets.apps" and view.form is Form.FULL:
+        metadata["annotations"] = {**metadata.get("annotations", {}), TEMPLATE_GENERATION: "0"}
     shown: Object = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
     if resource.custom is None:
         gvk = GroupVersionKind(resource.group, resource.version, resource.kind)

@@ -98,7 +98,9 @@ class App:
         if path in ("/version", "/version/"):
             _only_get(method)
             if not writes_json(_accept(headers)):
-                raise apierrors.NotAcceptable("406: Not Acceptable\n\nAvailable representations: application/json")
+                refused = apierrors.NotAcceptable("406: Not Acceptable\n\nAvailable representations: application/json")
+                await _send_error(send, refused, as_yaml=_wants_yaml(_accept(headers)))
+                return
             await _send(send, 200, orjson.dumps(version_info()))
             return
         user = self._user_of(scope, headers)

@@ -129,7 +129,7 @@ def _metadata(given: Any, resource: Resource) -> tuple[Object, list[str]]:
     try:
         found = goshapes.decode({"metadata": given}, GroupVersionKind("", "v1", "ConfigMap"))
     except goshapes.DecodeError as exc:
-        said = str(exc).replace("ConfigMap.", f"{resource.kind}.")
+        said = str(exc).replace("ConfigMap.", f"{resource.kind}.").replace("ObjectMeta.metadata.", "ObjectMeta.")
         raise BadRequest(
             f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {said}'
         ) from None

@@ -227,10 +227,11 @@ def _namespace(obj: Json) -> None:
 
 def _node(obj: Json) -> None:
     spec = obj.setdefault("spec", {})
-    if spec.get("podCIDRs"):
-        spec["podCIDR"] = spec["podCIDRs"][0]
-    elif spec.get("podCIDR"):
+    first = (spec.get("podCIDRs") or [""])[0]
+    if spec.get("podCIDR") and spec["podCIDR"] != first:
         spec["podCIDRs"] = [spec["podCIDR"]]
+    elif first:
+        spec["podCIDR"] = first
     status = obj.setdefault("status", {})
     if "capacity" in status and "allocatable" not in status:
         status["allocatable"] = dict(status["capacity"])

@@ -42,6 +42,7 @@ _ANSWERS_WITH_OBJECT = frozenset(
         "resourceclaimtemplates.resource.k8s.io",
     )
 )
+_SHOWN_WHEN_DRY = frozenset(("volumeattachments.storage.k8s.io", "resourceslices.resource.k8s.io"))
 _JOB_WARNING = (
     "child pods are preserved by default when jobs are deleted;"
     " set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning"
@@ -138,6 +139,7 @@ def delete(store: Store, resource: Resource, record: Record, options: DeleteOpti
         last = _last_state(old) if deleting or resource.bucket != "pods" else _at_once(old, clock)
         if options.dry_run:
             marked = _marked(old, clock) if resource.bucket == "pods" else last or old
+            shows = shows or resource.bucket in _SHOWN_WHEN_DRY
             return Deleted(record, True, marked if shows else None, 0)
         removed = store.remove(resource.bucket, record.key, last)
         shown = removed.obj if shows else None
@@ -148,9 +150,11 @@ def delete(store: Store, resource: Resource, record: Record, options: DeleteOpti
     else:
         new_metadata.pop("finalizers", None)
     remaining = int(metadata.get("deletionGracePeriodSeconds") or 0)
-    if not deleting or grace < remaining:
+    if not deleting or grace < remaining or (resource.bucket == _DEFINITIONS and remaining == 0):
         new_metadata["deletionTimestamp"] = format_time(clock.now() + timedelta(seconds=grace))
-        if resource.bucket != "namespaces":  # their storage marks them itself, before any grace is thought of
+        if (
+            resource.bucket not in ("namespaces", _DEFINITIONS) or deleting
+        ):  # their storage marks them itself, before any grace is thought of
             new_metadata["deletionGracePeriodSeconds"] = grace
     if not deleting and int(metadata.get("generation") or 0) > 0:
         new_metadata["generation"] = int(metadata["generation"]) + 1

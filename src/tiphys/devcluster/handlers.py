@@ -239,6 +239,11 @@ class Handlers:
             self._allow(resource, "get")
             check_version(self._core.store, request.query.text("resourceVersion"))
             record = await fetch(self._core.store, resource, path.namespace, path.name)
+            if "PartialObjectMetadataList" in request.accept and asks_for_list(request.accept):
+                raise apierrors.NotAcceptable(
+                    "you requested PartialObjectMetadataList, but the requested object is not a list"
+                    f" (*{_package(resource)}.{resource.kind})"
+                )
             body = answers.write_record(self._view(resource, request), record)
             return Answer(200, body)
         if method == "PUT":
@@ -497,6 +502,10 @@ def _verb(request: Request) -> str:
     return (one if named else many).get(request.method, "")
 
 
+def _package(resource: Resource) -> str:
+    return resource.group.partition(".")[0] or "core"
+
+
 def _check_form(resource: Resource, request: Request) -> None:
     """Refuse a form that cannot be written. Raises NotAcceptable."""
     is_list = request.method == "GET" and not request.path.name
@@ -507,19 +516,12 @@ def _check_form(resource: Resource, request: Request) -> None:
             streams = "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
             raise apierrors.NotAcceptable(f"{exc.message}, {streams}") from None
         raise
-    if form is Form.PARTIAL and request.method == "GET" and not request.query.flag("watch"):
-        package = resource.group.partition(".")[0] or "core"
-        listed = asks_for_list(request.accept)
-        if is_list and not listed:
-            raise apierrors.NotAcceptable(
-                "you requested PartialObjectMetadata, but the requested object is a list"
-                f" (*{package}.{resource.kind}List)"
-            )
-        if listed and not is_list:
-            raise apierrors.NotAcceptable(
-                "you requested PartialObjectMetadataList, but the requested object is not a list"
-                f" (*{package}.{resource.kind})"
-            )
+    of_one = form is Form.PARTIAL and not asks_for_list(request.accept)
+    if of_one and is_list and not request.query.flag("watch"):
+        raise apierrors.NotAcceptable(
+            "you requested PartialObjectMetadata, but the requested object is a list"
+            f" (*{_package(resource)}.{resource.kind}List)"
+        )
 
 
 def _deprecation(resource: Resource) -> list[str]:

@@ -16,7 +16,6 @@ _JUDGED_ONCE = frozenset(
         "events",
         "limitranges",
         "persistentvolumes",
-        "controllerrevisions.apps",
         "poddisruptionbudgets.policy",
         "endpointslices.discovery.k8s.io",
         "mutatingwebhookconfigurations.admissionregistration.k8s.io",
@@ -24,6 +23,8 @@ _JUDGED_ONCE = frozenset(
         "validatingadmissionpolicies.admissionregistration.k8s.io",
         "validatingadmissionpolicybindings.admissionregistration.k8s.io",
         "mutatingadmissionpolicies.admissionregistration.k8s.io",
+        "csinodes.storage.k8s.io",
+        "volumeattachments.storage.k8s.io",
         "flowschemas.flowcontrol.apiserver.k8s.io",
         "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io",
     )

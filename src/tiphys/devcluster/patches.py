@@ -80,7 +80,14 @@ def patched(resource: Resource, live: Object, request: PatchRequest) -> Object:
 
 
 def check_type(
-    resource: Resource, name: str, made: Object, request: PatchRequest, live: Object, *, strict: bool
+    resource: Resource,
+    name: str,
+    made: Object,
+    request: PatchRequest,
+    live: Object,
+    *,
+    field_validation: str,
+    warnings: list[str],
 ) -> None:
     """A patch may not make an object of another kind or version. Raises ApiError."""
     kind, version = made.get("kind"), made.get("apiVersion")
@@ -88,14 +95,26 @@ def check_type(
         _check_custom_type(resource, name, made, request, live)
     elif request.kind == "strategic":
         return  # read into the resource's own type, whatever it says
+    elif kind is not None and not isinstance(kind, str):
+        said = f"json: cannot unmarshal {_GO_NAMES[type(kind)]} into Go struct field .kind of type string"
+        raise unreadable(resource, request, live, made, f"couldn't get version/kind; json parse error: {said}")
     elif kind and version and (kind, version) != (resource.kind, resource.api_version):
         said = f'no kind "{kind}" is registered for version "{version}" in scheme "pkg/runtime/scheme.go:111"'
+        group, _, short = str(version).rpartition("/")
+        other = GroupVersionKind(group, short, str(kind))
+        try:
+            if goshapes.known(other):
+                goshapes.decode(made, other)
+        except goshapes.DecodeError as exc:
+            said = str(exc)
         raise unreadable(resource, request, live, made, said)
     elif kind and not version:
         # Taken for the form the server itself works with, which reads none of these fields from JSON.
-        lost = ", ".join(f'unknown field "{key}"' for key in sorted(made) if key != "kind")
-        if strict and lost:
-            raise unreadable(resource, request, live, made, f"strict decoding error: {lost}")
+        lost = [f'unknown field "{key}"' for key in sorted(made) if key != "kind"]
+        if field_validation == "Strict" and lost:
+            raise unreadable(resource, request, live, made, f"strict decoding error: {', '.join(lost)}")
+        if field_validation == "Warn":
+            warnings += lost
         raise BadRequest(f"the name of the object ({name} based on URL) was undeterminable: name must be provided")
 
 

@@ -614,6 +614,7 @@ PRINTERS: Mapping[str, Printer] = {
     "flowschemas.flowcontrol.apiserver.k8s.io": api.flow_schema,
     "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": api.priority_level,
     "resourceclaims.resource.k8s.io": api.resource_claim,
+    "resourceslices.resource.k8s.io": api.resource_slice,
     "runtimeclasses.node.k8s.io": _field_then_age("handler"),
     "apiservices.apiregistration.k8s.io": _api_service,
     "mutatingwebhookconfigurations.admissionregistration.k8s.io": _count_of("webhooks"),

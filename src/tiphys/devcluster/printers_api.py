@@ -54,5 +54,16 @@ def resource_claim(obj: Object, now: datetime) -> Cells:
     return [",".join(states) or "pending", _age(obj, now)]
 
 
+def resource_slice(obj: Object, now: datetime) -> Cells:
+    """A ResourceSlice: where its devices are, whose they are and to which pool they belong."""
+    spec = obj.get("spec") or {}
+    return [
+        spec.get("nodeName") or "",
+        spec.get("driver") or "",
+        (spec.get("pool") or {}).get("name") or "",
+        _age(obj, now),
+    ]
+
+
 def _age(obj: Object, now: datetime) -> str:
     return since(obj["metadata"].get("creationTimestamp"), now)

@@ -177,11 +177,13 @@ async def list_page(store: Store, resource: Resource, selection: Selection, opti
     records = store.scan(*place) if at is None else store.scan_at(*place, at)
     if records is None:
         raise _expired(token_start)
+    end = records[-1].key if records else ""
     if not selection.is_all:
         records = [record for record in records if selection.matches(record)]
     if start_after:
         records = [record for record in records if record.key > start_after]
-    if not limit or len(records) <= limit:
+    # What comes after a full page is not looked at: there is a next one even if nothing on it is wanted.
+    if not limit or len(records) < limit or records[limit - 1].key == end:
         return Page(records, rv)
     page = records[:limit]
     remaining = len(records) - limit if selection.is_all else None

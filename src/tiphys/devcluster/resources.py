@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import resources as package_files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 if TYPE_CHECKING:
     from tiphys.devcluster.crds import CustomVersion
+
+
+TEMPLATE_GENERATION: Final = "deprecated.daemonset.template.generation"
+"""Annotation that shows a DaemonSet's count of templates."""
 
 
 @dataclass(frozen=True, slots=True)

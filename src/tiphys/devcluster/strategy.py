@@ -136,6 +136,8 @@ class Rules:
 
     def advice(self, resource: Resource, obj: Object, old: Object | None, subresource: str) -> list[str]:
         """What the server says in warnings about an object it takes."""
+        if resource.custom is not None:
+            return _finalizer_advice(obj)
         return [] if subresource else advice(_gvk(resource).group_kind, obj, old)
 
     def stored(self, resource: Resource, new: Object, old: Object | None) -> None:
@@ -154,6 +156,19 @@ class Rules:
         # What a request takes from the pool is its own until the Service is stored.
         addresses: Addresses = self.addresses.fork() if resource.bucket == "services" else self.addresses
         return Admission(self._lookup, addresses, self._ids.suffix, now, uid, user)
+
+
+_STANDARD_FINALIZERS = ("orphan", "foregroundDeletion", "kubernetes")
+
+
+def _finalizer_advice(obj: Object) -> list[str]:
+    """Source: apiextensions-apiserver pkg/registry/customresource/strategy.go."""
+    advised = "prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers"
+    return [
+        f'metadata.finalizers: "{one}": {advised}'
+        for one in obj["metadata"].get("finalizers") or ()
+        if "/" not in one and one not in _STANDARD_FINALIZERS
+    ]
 
 
 def _below_status(cause: FieldCause) -> FieldCause:

@@ -11,7 +11,7 @@ import orjson
 from tiphys.devcluster import jsonpath
 from tiphys.devcluster.durations import since
 from tiphys.devcluster.printers import PRINTERS
-from tiphys.devcluster.resources import Column, Resource
+from tiphys.devcluster.resources import TEMPLATE_GENERATION, Column, Resource
 
 Object = Mapping[str, Any]
 
@@ -52,7 +52,8 @@ def cells_of(resource: Resource, obj: Object, now: datetime) -> list[Any]:
         cells = [name, *printer(obj, now)]
     else:
         cells = printer(obj, now)
-    return cells[: len(columns)]
+    # An IPAddress has an age that no column heads, as on the real server.
+    return cells if resource.bucket == "ipaddresses.networking.k8s.io" else cells[: len(columns)]
 
 
 def _is_default_class(obj: Object) -> bool:
@@ -95,7 +96,13 @@ def _custom_cell(kind: str, path: Any, obj: Object, now: datetime) -> Any:
 
 def partial_object(obj: Object, version: str = "v1") -> dict[str, Any]:
     """The object's metadata alone, as PartialObjectMetadata."""
-    return {"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{version}", "metadata": obj["metadata"]}
+    metadata = obj["metadata"]
+    if obj.get("kind") == "DaemonSet" and TEMPLATE_GENERATION in (metadata.get("annotations") or {}):
+        # Written into the annotations of a whole DaemonSet only.
+        annotations = {key: value for key, value in metadata["annotations"].items() if key != TEMPLATE_GENERATION}
+        metadata = {key: value for key, value in metadata.items() if key != "annotations"}
+        metadata |= {"annotations": annotations} if annotations else {}
+    return {"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{version}", "metadata": metadata}
 
 
 def build_row(resource: Resource, obj: Object, include: str, now: datetime) -> dict[str, Any]:

@@ -75,20 +75,22 @@ def validate_update(
     """
     if subresource:
         causes: Causes = []
-        check_metadata(causes, new["metadata"], _name_rule(gvk.group_kind), built_in=goshapes.known(gvk))
-        return _as_often(causes, wholly=False)
+        check_metadata(causes, new["metadata"], _name_rule(gvk.group_kind), built_in=_knows_finalizers(gvk))
+        return _as_often(causes, gvk.group_kind, wholly=False)
     return _validate(new, old, gvk, namespaced)
 
 
-def _as_often(causes: Causes, *, wholly: bool) -> Causes:
-    """Problems of changed metadata as often as they are found: for all kinds twice, by the kind's own rules once more.
+def _as_often(causes: Causes, kind: GroupKind, *, wholly: bool) -> Causes:
+    """Problems of changed metadata as often as they are found: for all kinds twice, by most kinds' own rules once more.
 
     `wholly`: those rules look at the whole metadata besides, as for a new object.
     """
+    own = kind not in _NOT_JUDGED_AGAIN
     found: Causes = []
     for one in causes:
         in_both = one.field.startswith(("metadata.labels", "metadata.annotations", "metadata.ownerReferences"))
-        found += [one] * (1 + 2 * in_both + wholly)
+        again = wholly and not one.field.startswith("metadata.generateName")
+        found += [one] * (1 + (1 + own) * in_both + again)
     return found
 
 
@@ -96,9 +98,9 @@ def _validate(obj: Json, old: Json | None, gvk: GroupVersionKind, namespaced: bo
     causes: Causes = []
     kind = gvk.group_kind
     metadata = obj["metadata"]
-    check_metadata(causes, metadata, _name_rule(kind), built_in=goshapes.known(gvk))
+    check_metadata(causes, metadata, _name_rule(kind), built_in=_knows_finalizers(gvk))
     if old is not None:
-        causes = _as_often(causes, wholly=kind in _WHOLLY_JUDGED)
+        causes = _as_often(causes, kind, wholly=kind in _WHOLLY_JUDGED)
     if namespaced and not metadata.get("namespace"):
         causes.append(required("metadata.namespace"))
     elif namespaced:
@@ -109,6 +111,11 @@ def _validate(obj: Json, old: Json | None, gvk: GroupVersionKind, namespaced: bo
     if function is not None:
         function(causes, obj, old)
     return causes
+
+
+def _knows_finalizers(gvk: GroupVersionKind) -> bool:
+    """Whether a finalizer without a domain has to be a standard one."""
+    return goshapes.known(gvk) and gvk.group_kind not in _ANY_FINALIZER
 
 
 def _name_rule(kind: GroupKind) -> NameRule:
@@ -148,7 +155,6 @@ def _pod_update(causes: Causes, spec: Json, before: Json) -> None:
     for index, container in enumerate(spec.get("containers") or ()):
         if not container.get("image"):
             causes.append(required(f"spec.containers[{index}].image"))
-            return
     added = [one for one in before.get("tolerations") or () if one not in (spec.get("tolerations") or ())]
     if _frozen_pod(spec) != _frozen_pod(before) or added:
         causes.append(forbidden_value("spec", POD_FROZEN))
@@ -445,17 +451,41 @@ _WHOLLY_JUDGED: Final = frozenset(
     {
         *(
             GroupKind("", one)
-            for one in ("ConfigMap", "Endpoints", "Node", "Pod", "Secret", "Service", "ServiceAccount")
+            for one in ("ConfigMap", "Endpoints", "Namespace", "Node", "Pod", "Secret", "ServiceAccount")
         ),
-        GroupKind("", "PersistentVolumeClaim"),
+        *(GroupKind("", one) for one in ("PersistentVolume", "PersistentVolumeClaim")),
         GroupKind("apps", "ControllerRevision"),
-        GroupKind("networking.k8s.io", "Ingress"),
-        GroupKind("networking.k8s.io", "IngressClass"),
+        GroupKind("batch", "Job"),
+        *(GroupKind("networking.k8s.io", one) for one in ("Ingress", "IngressClass", "IPAddress")),
         *(GroupKind(RBAC, one) for one in ("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")),
         GroupKind("certificates.k8s.io", "CertificateSigningRequest"),
-        GroupKind("resource.k8s.io", "DeviceClass"),
-        GroupKind("resource.k8s.io", "ResourceClaim"),
-        GroupKind("storage.k8s.io", "VolumeAttributesClass"),
+        *(GroupKind("resource.k8s.io", one) for one in ("DeviceClass", "ResourceClaim", "ResourceClaimTemplate")),
+        *(GroupKind("storage.k8s.io", one) for one in ("StorageClass", "CSIStorageCapacity", "VolumeAttributesClass")),
+        GroupKind("node.k8s.io", "RuntimeClass"),
+        GroupKind("apiregistration.k8s.io", "APIService"),
+    }
+)
+# The own rules of these do not look at metadata.
+_NOT_JUDGED_AGAIN: Final = frozenset({GroupKind("", "Event"), GroupKind("policy", "PodDisruptionBudget")})
+# Finalizers of these need neither be standard ones nor have a domain.
+_ANY_FINALIZER: Final = frozenset(
+    {
+        *_NOT_JUDGED_AGAIN,
+        GroupKind("coordination.k8s.io", "Lease"),
+        GroupKind("node.k8s.io", "RuntimeClass"),
+        GroupKind("apiregistration.k8s.io", "APIService"),
+        GroupKind("apiextensions.k8s.io", "CustomResourceDefinition"),
+        *(
+            GroupKind("admissionregistration.k8s.io", one)
+            for one in (
+                "MutatingWebhookConfiguration",
+                "ValidatingWebhookConfiguration",
+                "ValidatingAdmissionPolicy",
+                "ValidatingAdmissionPolicyBinding",
+                "MutatingAdmissionPolicy",
+                "MutatingAdmissionPolicyBinding",
+            )
+        ),
     }
 )
 # An update of these is judged as a new object first, and then again.

@@ -127,6 +127,11 @@ def check_webhooks(causes: Causes, obj: Json, old: Json | None) -> None:
         else:
             check_choice(causes, f"{path}.sideEffects", webhook["sideEffects"], ("None", "NoneOnDryRun"))
         client = webhook["clientConfig"]
+        url = client.get("url")
+        if url and not url.startswith("https://"):
+            scheme = url.partition("://")[0] if "://" in url else ""
+            detail = "'https' is the only allowed URL scheme; desired format: https://host[/path]"
+            causes.append(invalid_value(f"{path}.clientConfig.url", scheme, detail))
         if (client.get("url") is None) == (client.get("service") is None):
             causes.append(required(f"{path}.clientConfig", "exactly one of url or service is required"))
         if not webhook.get("admissionReviewVersions"):

@@ -49,7 +49,7 @@ def check_driver_node(causes: Causes, obj: Json, old: Json | None) -> None:
                 "TopologyKeys": driver.get("topologyKeys"),
                 "Allocatable": driver.get("allocatable"),
             }
-            causes.append(invalid_struct(path, shown, "field is immutable"))
+            causes.append(invalid_struct("spec.drivers", shown, "field is immutable"))
 
 
 def check_attachment(causes: Causes, obj: Json, old: Json | None) -> None:

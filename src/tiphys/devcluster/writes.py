@@ -249,7 +249,7 @@ class Writer:
 
         def make(live: Object) -> Object:
             raw = patched(resource, live, request)
-            check_type(resource, name, raw, request, live, strict=options.field_validation == "Strict")
+            check_type(resource, name, raw, request, live, field_validation=options.field_validation, warnings=warnings)
             obj, found = self._ingest(resource, raw, options, request, live)
             warnings.extend(found)
             metadata = obj["metadata"]

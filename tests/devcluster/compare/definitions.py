@@ -90,6 +90,14 @@ def _faults() -> Scenario:
         "empty scale": definition("as", "A", version("v1", subresources={"scale": {}})),
         "bad conversion": definition("as", "A", conversion={"strategy": "Odd"}),
         "webhook without one": definition("as", "A", conversion={"strategy": "Webhook"}),
+        "webhook": definition(
+            "as",
+            "A",
+            conversion={
+                "strategy": "Webhook",
+                "webhook": {"clientConfig": {"url": "https://x.io/convert"}, "conversionReviewVersions": ["v1"]},
+            },
+        ),
         "preserve": definition("as", "A", preserveUnknownFields=True),
         "bad selectable": definition("as", "A", version("v1", selectableFields=[{"jsonPath": "x"}])),
         "selectable of no field": definition("as", "A", version("v1", selectableFields=[{"jsonPath": ".spec.x"}])),

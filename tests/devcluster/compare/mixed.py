@@ -259,7 +259,8 @@ STEPS: list[Step] = [
             "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}},
         },
     ),
-    Step("DELETE", f"{JOBS}/j"),
+    Step("DELETE", f"{JOBS}/j?dryRun=All"),
+    Step("DELETE", f"{JOBS}/j", {"propagationPolicy": "Background"}),  # no collector would end it otherwise
     Step("POST", PODS, {"metadata": {"name": "p"}, **POD}),
     Step("PATCH", f"{PODS}/p", {"spec": {"containers": [{"name": "c", "image": "n:2"}]}}, STRATEGIC),
     Step("PATCH", f"{PODS}/p", {"spec": {"restartPolicy": "Never"}}, MERGE),

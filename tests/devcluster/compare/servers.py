@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -78,9 +79,12 @@ def embedded_server(home: Path, scenarios: Iterable[Scenario]) -> Iterator[Serve
 def real_server(directory: Path, scenarios: Iterable[Scenario]) -> Iterator[tuple[Server, Controllers]]:
     """The real one; its controllers are stopped, since their writes would come between a request and the next one."""
     with running(directory) as cluster:
-        token = yaml.safe_load(cluster.engine_credentials().read_text())["users"][0]["user"]["token"]
         context = ssl.create_default_context(cafile=str(cluster.certificate_authority))
-        server = Server(cluster.url.removeprefix("https://"), context, token)
+        user = yaml.safe_load(cluster.kubeconfig.read_text())["users"][0]["user"]
+        pair = directory / "admin.pem"
+        pair.write_bytes(b"".join(base64.b64decode(user[f"client-{part}-data"]) for part in ("certificate", "key")))
+        context.load_cert_chain(pair)
+        server = Server(cluster.url.removeprefix("https://"), context, "")
         prepare(server, scenarios)
         controllers = Controllers([cluster.pid(name) for name in ("kube-controller-manager", "kube-scheduler")])
         controllers.stop()

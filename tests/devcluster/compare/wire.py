@@ -35,7 +35,7 @@ class Reply:
 
 @dataclass
 class Server:
-    """One API server and who asks it."""
+    """One API server and who asks it; without a token the certificate of the context says who."""
 
     host: str
     context: ssl.SSLContext
@@ -71,7 +71,7 @@ class Server:
         """One plain request."""
         if self.connection is None:
             self.connection = self._connect()
-        sent = {"Authorization": f"Bearer {self.token}", "User-Agent": AGENT, "Accept": JSON, **headers}
+        sent = {**self._authorization(), "User-Agent": AGENT, "Accept": JSON, **headers}
         if body is not None and kind:
             sent["Content-Type"] = kind
         self.connection.request(
@@ -79,6 +79,9 @@ class Server:
         )
         answer = self.connection.getresponse()
         return answer.status, _headers(answer), answer.read()
+
+    def _authorization(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
     def _connect(self) -> http.client.HTTPSConnection:
         return http.client.HTTPSConnection(self.host, context=self.context, timeout=TIMEOUT_S)
@@ -108,7 +111,8 @@ class Server:
             code, _, text = self.send("GET", step.path.partition("?")[0])
             assert code == 200, f"there is nothing at {step.path}: {code} {text!r}"
             body = merged(json.loads(text), body or {})
-        raw = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        # Compact as Go writes it: what is kept as raw JSON is compared byte by byte.
+        raw = body if isinstance(body, bytes) or body is None else json.dumps(body, separators=(",", ":")).encode()
         code, headers, text = self.send(step.method, step.path, raw, step.kind, Accept=step.accept, **step.headers)
         return Reply(code, headers, _parsed(text, headers, watch="watch=" in step.path))
 
@@ -117,7 +121,7 @@ class Server:
         connection.request(
             "GET",
             step.path,
-            headers={"Authorization": f"Bearer {self.token}", "User-Agent": AGENT, "Accept": step.accept},
+            headers={**self._authorization(), "User-Agent": AGENT, "Accept": step.accept},
         )
         answer = connection.getresponse()
         if answer.status != 200:
