@@ -232,6 +232,25 @@ def test_a_scale_is_shown_as_a_table(cluster: Embedded, ns: str) -> None:
     assert lines[1].split()[:3] == ["web", "2", "2"]
 
 
+def test_a_quota_is_kept_to_and_said_in_the_words_of_a_real_server(cluster: Embedded, ns: str) -> None:
+    cluster.kubectl("-n", ns, "create", "quota", "q", "--hard=pods=1,requests.cpu=1,count/deployments.apps=1")
+    cluster.kubectl("-n", ns, "wait", "--for=jsonpath={.status.used.pods}=0", "quota/q", "--timeout=5s")
+    silent = cluster.kubectl("-n", ns, "run", "p", "--image=nginx", check=False)
+    cluster.kubectl("-n", ns, "create", "deploy", "web", "--image=nginx", "--replicas=0")
+    second = cluster.kubectl("-n", ns, "create", "deploy", "more", "--image=nginx", check=False)
+    cluster.kubectl("-n", ns, "set", "resources", "deploy", "web", "--requests=cpu=100m")
+    cluster.kubectl("-n", ns, "scale", "deploy", "web", "--replicas=2")
+    cluster.kubectl("-n", ns, "wait", "--for=condition=ReplicaFailure", "deploy/web", "--timeout=10s")
+    cluster.kubectl("-n", ns, "wait", "--for=jsonpath={.status.used.pods}=1", "quota/q", "--timeout=5s")
+
+    assert 'pods "p" is forbidden: failed quota: q: must specify requests.cpu for: p' in silent
+    exceeded = "exceeded quota: q, requested: count/deployments.apps=1, used: count/deployments.apps=1, limited: "
+    assert f'deployments.apps "more" is forbidden: {exceeded}' in second
+    assert "exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1" in cluster.kubectl("-n", ns, "events")
+    described = [line.split() for line in cluster.kubectl("-n", ns, "describe", "quota", "q").splitlines()]
+    assert described[-3:] == [["count/deployments.apps", "1", "1"], ["pods", "1", "1"], ["requests.cpu", "100m", "1"]]
+
+
 def test_a_list_in_chunks_is_of_one_moment(cluster: Embedded, ns: str) -> None:
     maps = "".join(f"---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m{index}}}\n" for index in range(5))
     cluster.kubectl("-n", ns, "apply", "-f", "-", stdin=maps)

@@ -15,6 +15,7 @@ from tiphys.devcluster.crds import Definitions
 from tiphys.devcluster.garbage import GarbageCollector
 from tiphys.devcluster.namespaces import Namespaces
 from tiphys.devcluster.ownership import Ownership
+from tiphys.devcluster.quotas import Quotas
 from tiphys.devcluster.rbac_aggregation import Aggregation
 from tiphys.devcluster.rbac_gate import Gate, Mode
 from tiphys.devcluster.resources import builtin_registry
@@ -81,6 +82,7 @@ class Core:
         self._aggregation = Aggregation(
             store=store, registry=self.registry, writer=self.writer, background=self.background
         )
+        self._quotas = Quotas(store=store, registry=self.registry, writer=self.writer, background=self.background)
         self._signing = SigningRequests(
             store=store,
             registry=self.registry,
@@ -121,6 +123,7 @@ class Core:
         self._aggregation.start()
         self._tokens.start()
         self._signing.start()
+        self._quotas.start()
 
         def undone(exc: Exception) -> None:
             if self._again is None:
@@ -139,6 +142,7 @@ class Core:
             self._aggregation.look()
             self._tokens.look()
             self._signing.look()
+            self._quotas.look()
 
         self.store.on_undone = undone
 

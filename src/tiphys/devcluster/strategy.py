@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from tiphys.apimachinery import apierrors, goshapes
 from tiphys.apimachinery.apierrors import BadRequest, FieldCause, invalid_value
 from tiphys.apimachinery.names import GroupVersionKind
-from tiphys.devcluster import admission, certificates, validation
+from tiphys.devcluster import admission, certificates, quota, validation
 from tiphys.devcluster.addresses import Addresses, AddressPool
 from tiphys.devcluster.admission import Admission
 from tiphys.devcluster.advice import advice
@@ -139,6 +139,21 @@ class Rules:
         if resource.custom is not None:
             return _finalizer_advice(obj)
         return [] if subresource else advice(_gvk(resource).group_kind, obj, old)
+
+    def check_quota(self, resource: Resource, new: Object, old: Object | None) -> None:
+        """Whether the namespace has enough left for an object. Raises Forbidden."""
+        if old is not None and resource.bucket not in ("services", quota.CLAIMS):
+            return
+        namespace = str(new["metadata"].get("namespace") or "")
+        quotas = self._store.scan("resourcequotas", namespace) if namespace else []
+        if not quotas:
+            return
+        shares = [quota.read_share(record.obj) for record in quotas]
+        bucket = resource.bucket
+        others = {bucket: [record.obj for record in self._store.scan(bucket, namespace)]}
+        why = quota.why_not(shares, bucket, new, old, others)
+        if why:
+            raise apierrors.forbidden(resource.plural, resource.group, str(new["metadata"].get("name") or ""), why)
 
     def stored(self, resource: Resource, new: Object, old: Object | None) -> None:
         """Take note that an object was stored."""
