@@ -15,6 +15,9 @@ from tests.devcluster.sequences.facets import Facets
 from tests.devcluster.sequences.stories import STORIES
 from tests.support.environment import Cluster, start_cluster
 
+GOES = 2
+"""How often a story is told again on a real control plane."""
+
 
 @pytest.fixture(scope="module")
 def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
@@ -24,17 +27,29 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="module")
 def told(cluster: Cluster) -> dict[str, Facets]:
-    """All stories at once: most of their time is waiting."""
-    return told_of(Path(cluster.kubeconfig), sorted(STORIES))
+    """All stories at once: most of their time is waiting.
+
+    A real control plane may do what it was not seen doing before; a recording that is wrong differs each time.
+    """
+    kubeconfig = Path(cluster.kubeconfig)
+    found = told_of(kubeconfig, sorted(STORIES))
+    for turn in range(GOES if cluster.kind != "embedded" else 0):
+        odd = [story for story in STORIES if unlisted(story, found[story])]
+        found |= told_of(kubeconfig, odd, prefix=f"again{turn}") if odd else {}
+    return found
+
+
+def unlisted(story: str, facets: Facets) -> list[str]:
+    """What differs from the recording and is in no row."""
+    known = rows()
+    found = differences(read_recording(), {story: facets})
+    return [str(one) for one in found if not any(row.covers(one) for row in known)]
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("story", sorted(STORIES))
 def test_a_story_goes_as_the_real_control_plane_was_recorded_to_let_it_go(told: dict[str, Facets], story: str) -> None:
-    known = rows()
-    found = differences(read_recording(), {story: told[story]})
-    unlisted = [str(one) for one in found if not any(row.covers(one) for row in known)]
-    assert unlisted == []
+    assert unlisted(story, told[story]) == []
 
 
 def test_every_difference_that_is_listed_is_still_one(cluster: Cluster, told: dict[str, Facets]) -> None:
