@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 export TIPHYS_HOME ?= $(CURDIR)/.tiphys
 PYTEST := $(BIN)/python -m pytest
 # Comparisons with the real server, and what is to hold of both servers.
-REAL_TESTS := $(wildcard tests/devcluster/*_real.py) $(patsubst %,tests/devcluster/test_%.py,access workloads nodesim sequences charts)
+REAL_TESTS := $(wildcard tests/devcluster/*_real.py tests/devcluster/compare/*_real.py) $(patsubst %,tests/devcluster/test_%.py,access workloads nodesim sequences charts)
 
 .PHONY: help
 help: ## List the targets
@@ -48,6 +48,7 @@ fix: $(STAMP) ## Format and mend what can be mended
 	@$(BIN)/python scripts/gen_cli_docs.py
 	@$(BIN)/python scripts/gen_layout.py
 	@$(BIN)/python scripts/gen_differences.py
+	@$(BIN)/python scripts/gen_cluster_differences.py
 	@$(BIN)/python scripts/gen_benchmarks.py
 
 .PHONY: realcluster

@@ -18,6 +18,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--kubeconfig", default=None, help="kubeconfig of a cluster you may change, with --cluster=kubeconfig"
     )
+    parser.addoption("--record", action="store_true", help="keep what the real server answers, with --cluster=real")
 
 
 @pytest.fixture(scope="session", autouse=True)

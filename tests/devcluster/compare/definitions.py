@@ -49,6 +49,7 @@ SCHEMAS: tuple[dict[str, Any], ...] = (
     {"a": {"type": "object", "x-kubernetes-embedded-resource": True}}, {"a": {"type": "string", "nullable": True, "default": None}}, {"a": {"$ref": "#/x"}},
     {"a": {"type": "string", "x-kubernetes-preserve-unknown-fields": False}}, {"a": {"type": "array", "items": STRING, "uniqueItems": True}},
     {"a": {"type": "object", "x-kubernetes-validations": [{"rule": "self.b > 1"}]}}, {"a": {"type": "object", "x-kubernetes-validations": [{}]}}, {"status": STRING, "spec": {"type": "string"}},
+    {"a": {"type": "object", "properties": {"b": {"type": "integer"}}, "x-kubernetes-validations": [{"rule": "self.b > 1"}]}},
 )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from tests.devcluster.compare.normal import plain
 from tests.devcluster.compare.wire import Reply
 
-FILE = Path(__file__).parent / "recorded.json.xz"
+FILE = Path(__file__).parent.parent / "recorded" / "requests-1.36.json.xz"
 
 
 def write_recording(answers: Mapping[str, Reply]) -> None:

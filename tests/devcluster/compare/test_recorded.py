@@ -12,7 +12,7 @@ from tests.devcluster.compare.scenarios import scenarios
 from tests.devcluster.compare.servers import embedded_server
 
 SHOWN = 60
-AGAIN = "record again: TIPHYS_COMPARE_RECORD=1 pytest tests/devcluster/compare --cluster=real"
+AGAIN = "record again: pytest tests/devcluster/compare/test_requests_real.py --cluster=real --record"
 
 
 @pytest.mark.timeout(300)
@@ -28,6 +28,7 @@ def test_the_embedded_cluster_answers_as_recorded(tmp_path: Path) -> None:
             for case, reply in server.run(scenario).items():
                 found += differences(case, recorded[case], plain(reply.to_json()))
     unlisted, gone = judged(found, rows())
+    print(f"{len(recorded)} requests compared, {len(found) - len(unlisted)} wanted differences")
     text = "\n".join(map(str, unlisted[:SHOWN]))
     assert not unlisted, f"{len(unlisted)} differences in {len({one.case for one in unlisted})} answers:\n{text}"
     assert not gone, f"these rows allow nothing any more: {[row.id for row in gone]}"
