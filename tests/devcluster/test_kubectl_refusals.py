@@ -105,6 +105,19 @@ def test_a_debug_container_is_shown_and_said_to_be_empty(cluster: Embedded) -> N
     assert "Ephemeral Containers:" in cluster.kubectl("describe", "pod", "looked-at")
 
 
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/metrics", "keeps no metrics of itself"),
+        ("/openapi/v2", "describes its API at /openapi/v3 only"),
+        ("/debug/pprof/", "no Go program"),
+        ("/openid/v1/jwks", "a TokenReview judges its tokens"),
+    ],
+)
+def test_documents_of_a_real_server_that_are_not_here_say_so(cluster: Embedded, path: str, said: str) -> None:
+    assert said in cluster.kubectl("get", "--raw", path, check=False)
+
+
 def test_usage_is_not_measured(cluster: Embedded) -> None:
     """As on any cluster without a metrics server: kubectl asks for nothing more."""
     assert "Metrics API not available" in cluster.kubectl("top", "pods", check=False)

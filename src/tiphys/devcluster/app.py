@@ -48,6 +48,13 @@ _YAML: Header = (b"content-type", b"application/yaml")
 _TEXT: Header = (b"content-type", b"text/plain; charset=utf-8")
 _NOT_CACHED: Header = (b"cache-control", b"no-cache, private")
 _CHECKS = ("ping", "log", "etcd")
+_NOT_SERVED = {
+    "/metrics": "the embedded cluster keeps no metrics of itself; `tiphys` serves those of the engine at its own /metrics",
+    "/openapi/v2": "the embedded cluster describes its API at /openapi/v3 only",
+    "/debug/pprof": "the embedded cluster is no Go program and has no profiles",
+    "/.well-known/openid-configuration": "the embedded cluster is no OpenID provider; a TokenReview judges its tokens",
+    "/openid/v1/jwks": "the embedded cluster is no OpenID provider; a TokenReview judges its tokens",
+}
 _HEALTH = ("/healthz", "/livez", "/readyz")
 
 _log = logging.getLogger(__name__)
@@ -180,6 +187,8 @@ class App:
                 return
         body = self._plain_document(parts)
         if body is None:
+            if (why := _NOT_SERVED.get(path.rstrip("/"))) is not None:
+                raise apierrors.NotFound(why)
             if path.startswith("/.well-known/openid-configuration/"):
                 raise not_found_path()
             if parts[0] not in ("api", "apis") or (len(parts) > 2 and parts[1] not in self._core.registry.groups()):

@@ -12,6 +12,7 @@ from tiphys.devcluster.auth import Authenticator
 from tiphys.devcluster.background import Background
 from tiphys.devcluster.bootstrap import create_missing
 from tiphys.devcluster.crds import Definitions
+from tiphys.devcluster.eventlife import EventLife
 from tiphys.devcluster.garbage import GarbageCollector
 from tiphys.devcluster.namespaces import Namespaces
 from tiphys.devcluster.ownership import Ownership
@@ -83,6 +84,7 @@ class Core:
             store=store, registry=self.registry, writer=self.writer, background=self.background
         )
         self._quotas = Quotas(store=store, registry=self.registry, writer=self.writer, background=self.background)
+        self._event_life = EventLife(store=store, registry=self.registry, clock=clock)
         self._signing = SigningRequests(
             store=store,
             registry=self.registry,
@@ -124,6 +126,7 @@ class Core:
         self._tokens.start()
         self._signing.start()
         self._quotas.start()
+        self._event_life.start()
 
         def undone(exc: Exception) -> None:
             if self._again is None:
@@ -146,11 +149,16 @@ class Core:
 
         self.store.on_undone = undone
 
+    def expire_events(self) -> None:
+        """End the Events whose time is over; the server does so by itself within a second or so."""
+        self._event_life.expire()
+
     def stop(self) -> None:
         """Do nothing more by itself."""
         self.store.on_undone = None
         if self._again is not None:
             self._again.cancel()
+        self._event_life.stop()
         self.background.stop()
 
     def _uid_of(self, bucket: str, namespace: str, name: str) -> str | None:
