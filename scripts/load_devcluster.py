@@ -266,6 +266,7 @@ class Server:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         self.ready_s = time.monotonic() - started
+        self.ready_cpu_s = cpu_s(self.process.pid)
         self.url = next((word for word in line.replace(",", " ").split() if word.startswith("https://")), "")
         if not self.url:
             self.kill()
@@ -337,6 +338,7 @@ async def run(server: Server, options: argparse.Namespace) -> list[str]:
     )
     print(f"| caches equal to a list at the end | {len(watchers) - len(late)} of {len(watchers)} |")
     print(f"| watchers that had to list again | {sum(one.lists > 1 for one in watchers)} |")
+    print(f"| machine | {os.cpu_count()} cores, load {os.getloadavg()[2]:.0f} |")
     print("\n| minute | writes | PSS, MB | RSS, MB |\n|---|---|---|---|")
     for one in samples:
         print(f"| {one.at_s / 60:.1f} | {one.writes:,} | {one.pss:.0f} | {one.rss:.0f} |")
@@ -379,7 +381,10 @@ async def _restarted(home: Path, server: Server, held: dict[str, dict[str, str]]
                 if (await api.listed(path_of(kind), ""))[0] != objects
             ]
         pss, _ = memory_mb(again.process.pid)
-        print(f"Killed by SIGKILL and started again: ready after {again.ready_s:.1f} s, {pss:.0f} MB.\n")
+        cpu = again.ready_cpu_s
+        print(
+            f"Killed by SIGKILL and started again: ready after {again.ready_s:.1f} s ({cpu:.1f} s of CPU), {pss:.0f} MB.\n"
+        )
         return wrong
     finally:
         again.kill(signal.SIGTERM)

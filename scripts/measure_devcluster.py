@@ -103,7 +103,7 @@ def calls(client: Client) -> dict[str, Call]:
 
     def applied(number: int) -> dict[str, Any]:
         body: dict[str, Any] = json.loads(json.dumps(DEPLOYMENT))
-        del body["metadata"]["name"]
+        body["metadata"]["name"] = f"s{number // 1_000_000}"
         body["spec"]["template"]["spec"]["containers"][0]["image"] = f"nginx:{number}"
         return body
 
