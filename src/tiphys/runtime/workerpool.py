@@ -11,7 +11,7 @@ import asyncio
 import os
 import tempfile
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,7 +95,8 @@ class _State:
 class WorkerPool:
     """Hands requests to workers. `root` is a folder for the workers' own folders.
 
-    With `eager` the first worker is started with the pool, otherwise with the first request.
+    With `eager` the first worker is started with the pool, otherwise with the first request. Workers have no environment
+    but `env` and folders of their own.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class WorkerPool:
         size: int,
         limits: PoolLimits | None = None,
         argv: Sequence[str],
+        env: Mapping[str, str] | None = None,
         eager: bool = True,
         log: Logger = SILENT,
     ) -> None:
@@ -114,6 +116,7 @@ class WorkerPool:
         self._size = max(1, size)
         self._limits = limits or PoolLimits()
         self._argv = tuple(argv)
+        self._env = dict(env or {})
         self._log = log
         self._state = _State(wanted=eager)
         self._changed = asyncio.Event()
@@ -268,7 +271,7 @@ class WorkerPool:
 
     async def _start(self) -> None:
         folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="worker-", dir=self._root))
-        env = {"HOME": str(folder), "TMPDIR": str(folder), "LC_ALL": "C.UTF-8"}
+        env = {**self._env, "HOME": str(folder), "TMPDIR": str(folder), "LC_ALL": "C.UTF-8"}
         child = None
         try:
             child = await Child.spawn(self._argv, env=env, cwd=folder, limits=self._limits.of_process())

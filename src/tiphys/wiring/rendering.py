@@ -12,7 +12,7 @@ from typing import Any
 
 from tiphys.controllers.controlplane import ControlPlane
 from tiphys.engine.render.cache import decode_rendered
-from tiphys.engine.render.protocol import TOOL_WORKER_ARGV, WORKER_ARGV
+from tiphys.engine.render.protocol import TOOL_WORKER_ARGV, TOOL_WORKER_ENV, WORKER_ARGV
 from tiphys.engine.render.renderer import Renderer
 from tiphys.engine.render.spec import RenderSource, render_source
 from tiphys.engine.render.toolruns import TOOL_TIMEOUT_S, ToolRuns
@@ -65,6 +65,7 @@ class Rendering:
             size=default_size(),
             limits=TOOL_LIMITS,
             argv=(*TOOL_WORKER_ARGV, *(f"{name}={path}" for name, path in programs.items() if path)),
+            env=TOOL_WORKER_ENV,
             eager=False,
             log=log,
         )
