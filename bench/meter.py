@@ -75,6 +75,15 @@ class Spent:
         found[f"etcd_wal_kib_per_{what}"] = round(self.wal_bytes / count / 1024, 2)
         return found
 
+    def above(self, idle: Spent, count: int, what: str) -> dict[str, Any]:
+        """CPU for each of `count` things above what the same time costs when nothing happens."""
+        share = self.seconds / idle.seconds
+        engine, cluster = self.engine_cpu_s - idle.engine_cpu_s * share, self.cluster_cpu_s - idle.cluster_cpu_s * share
+        return {
+            f"engine_cpu_ms_per_{what}_above_idle": round(engine / count * 1000, 2),
+            f"cluster_cpu_ms_per_{what}_above_idle": round(cluster / count * 1000, 2),
+        }
+
     def totals(self) -> dict[str, Any]:
         """The whole stretch, as fields of a result."""
         return {

@@ -8,13 +8,12 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from bench import workload
 from bench.api import Api, Key, Object, Watched
 from bench.engines.protocol import Engine, Verdict
-from bench.machine import self_cpu_s
+from bench.meter import Meter, Spent
 from bench.repository import Push, Repository
 from bench.site import Site
 
@@ -23,6 +22,7 @@ Figures = dict[str, Any]
 
 TAIL_S = 5.0  # work that is put off a little is work of what was asked for
 CREATE_LIMIT_S = 120.0
+REST_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,7 @@ class Run:
     apps: list[workload.App] = field(default_factory=list)
     versions: dict[int, str] = field(default_factory=dict)
     deployed: Figures | None = None
+    idle: Spent = field(default_factory=Spent)  # a stretch in which nothing happened
 
     @property
     def keys(self) -> list[Key]:
@@ -72,6 +73,15 @@ class Run:
         await self.push(repo, files, tell=False)
         self.repos[name] = repo
         return repo
+
+    async def rest(self) -> Spent:
+        """A stretch in which nothing happens, measured once: what goes on by itself is subtracted from what costs little."""
+        if not self.idle.seconds:
+            await asyncio.sleep(TAIL_S)
+            meter = Meter(self.site, self.engine)
+            await asyncio.sleep(REST_S)
+            self.idle = meter.read(requests=False)
+        return self.idle
 
     async def push(
         self, repo: Repository, files: workload.Files, *, removed: Sequence[str] = (), tell: bool = True
@@ -170,15 +180,3 @@ def summarize(blocks: Sequence[Figures]) -> Figures:
         else:
             found[name] = value
     return found
-
-
-def client_cpu_s() -> float:
-    """What the harness has spent."""
-    return self_cpu_s()
-
-
-def scratch(root: Path, name: str) -> Path:
-    """A new folder."""
-    path = root / name
-    path.mkdir(parents=True)
-    return path

@@ -72,6 +72,7 @@ def spent(unit: str, where: str = "", floor: bool = False) -> list[Row]:
         Row(f"engine CPU per {unit}, ms", f"{prefix}engine_cpu_ms_per_{unit}"),
         Row("... of it in its children", f"{prefix}engine_children_cpu_ms_per_{unit}"),
         Row(f"cluster CPU per {unit}, ms", f"{prefix}cluster_cpu_ms_per_{unit}", cluster),
+        Row("... above idle", f"{prefix}cluster_cpu_ms_per_{unit}_above_idle"),
         Row(f"requests per {unit}", f"{prefix}requests_per_{unit}", (lambda _: 3) if floor else None),
     ]
 
@@ -83,7 +84,9 @@ def commits(flavour: str) -> list[Row]:
         Row(f"{flavour}: push to Synced and Healthy, ms", f"{flavour}.push_to_settled_ms"),
         Row(f"{flavour}: push to every Application at the commit, ms", f"{flavour}.push_to_everyone_ms"),
         Row(f"{flavour}: engine CPU per commit, ms", f"{flavour}.engine_cpu_ms_per_commit"),
-        Row(f"{flavour}: cluster CPU per commit, ms", f"{flavour}.cluster_cpu_ms_per_commit", of("cluster_cpu_ms")),
+        Row(f"{flavour}: ... above idle", f"{flavour}.engine_cpu_ms_per_commit_above_idle"),
+        Row(f"{flavour}: cluster CPU per commit, ms", f"{flavour}.cluster_cpu_ms_per_commit"),
+        Row(f"{flavour}: ... above idle", f"{flavour}.cluster_cpu_ms_per_commit_above_idle", of("cluster_cpu_ms")),
         Row(f"{flavour}: requests per commit", f"{flavour}.requests_per_commit", lambda _: 1),
         Row(f"{flavour}: later writing of the revision, seconds until all", f"{flavour}.flush.seconds"),
         Row(f"{flavour}: ... its engine CPU, s", f"{flavour}.flush.engine_cpu_s"),

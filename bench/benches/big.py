@@ -57,6 +57,7 @@ async def big_application(run: Run) -> Figures:
         await asyncio.sleep(2)
     found["first_sync"] = await _first(run)
     found["first_sync"]["live"] = await _gate(run, count, versions)
+    await run.rest()
     found["one_changed"] = await _one_changed(run, versions, count)
     found["no_change"] = await _no_change(run)
     found["pruned"] = await _pruned(run, count)
@@ -90,7 +91,12 @@ async def _one_changed(run: Run, versions: dict[int, str], count: int) -> Figure
         settle.append(done - pushed)
         await asyncio.sleep(TAIL_S)
         total = total.plus(meter.read())
-    return {"push_to_live_ms": spread(live), "push_to_settled_ms": spread(settle), **total.per(ROUNDS, "change")}
+    return {
+        "push_to_live_ms": spread(live),
+        "push_to_settled_ms": spread(settle),
+        **total.per(ROUNDS, "change"),
+        **total.above(run.idle, ROUNDS, "change"),
+    }
 
 
 async def _no_change(run: Run) -> Figures:
@@ -107,7 +113,7 @@ async def _no_change(run: Run) -> Figures:
         times.append(await run.verdicts.one(key, ended, within_s=LIMIT_S, what="the sync") - started)
         await asyncio.sleep(TAIL_S)
         total = total.plus(meter.read())
-    return {"request_to_ended_ms": spread(times), **total.per(ROUNDS, "sync")}
+    return {"request_to_ended_ms": spread(times), **total.per(ROUNDS, "sync"), **total.above(run.idle, ROUNDS, "sync")}
 
 
 async def _pruned(run: Run, count: int) -> Figures:

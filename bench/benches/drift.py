@@ -22,6 +22,7 @@ BY_HAND = "by hand"
 async def drift_reverted(run: Run) -> Figures:
     """From the answer of the patch until the observer has seen the declared value again; then a change that is no drift."""
     await deployed(run)
+    idle = await run.rest()
     times, total = [], Spent()
     numbers = random.Random(11).sample(range(run.options.n), min(run.options.rounds, run.options.n))
     for number in numbers:
@@ -43,6 +44,7 @@ async def drift_reverted(run: Run) -> Figures:
     return {
         "drift_to_reverted_ms": spread(times),
         **total.per(len(times), "drift"),
+        **total.above(idle, len(times), "drift"),
         "false_reverts": await _false_reverts(run),
         "others_cores": total.totals()["others_cores"],
     }

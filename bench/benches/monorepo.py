@@ -59,6 +59,7 @@ def everyone_s(run: Run) -> float:
 
 async def commits(run: Run, numbers: list[int]) -> Figures:
     """A commit to each of these applications, one at a time."""
+    idle = await run.rest()
     live, settle, everyone, total = [], [], [], Spent()
     revision = ""
     for turn, number in enumerate(numbers):
@@ -91,6 +92,7 @@ async def commits(run: Run, numbers: list[int]) -> Figures:
         "push_to_live_ms": spread(live),
         "push_to_settled_ms": spread(settle),
         **total.per(len(numbers), "commit"),
+        **total.above(idle, len(numbers), "commit"),
         "others_cores": total.totals()["others_cores"],
     }
     if everyone:
@@ -146,7 +148,7 @@ async def unread(run: Run) -> Figures:
                 pass
         await asyncio.sleep(TAIL_S)
         total = total.plus(meter.read())
-    return total.per(rounds, "commit")
+    return {**total.per(rounds, "commit"), **total.above(await run.rest(), rounds, "commit")}
 
 
 async def one_patch(run: Run) -> Figures:

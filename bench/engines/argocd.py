@@ -238,7 +238,8 @@ async def create_all(api: Api, names: str) -> None:
                 continue
             await api.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", obj)
             spec = obj["spec"]
-            await served(api, f"/apis/{spec['group']}/{spec['versions'][-1]['name']}/{spec['names']['plural']}")
+            version = next(entry["name"] for entry in spec["versions"] if entry["served"])
+            await served(api, f"/apis/{spec['group']}/{version}/{spec['names']['plural']}")
 
 
 async def served(api: Api, path: str, within_s: float = 30.0) -> None:
