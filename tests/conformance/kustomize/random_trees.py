@@ -63,6 +63,8 @@ def _directory(
             patches.append({"path": f"patch-{number}.yaml"})
     if patches:
         kustomization["patches"] = patches
+        if random.random() < 0.2:
+            kustomization["patchesStrategicMerge"] = [next(iter(kustomization["patches"].pop().values()))]
     files[f"{directory}/kustomization.yaml"] = _written(random, kustomization)
     return directory
 
@@ -129,6 +131,8 @@ def _object(random: Random) -> dict[str, Any]:
         metadata["annotations"] = {"example.com/a": random.choice(TEXTS), "b": "c"}
     if random.random() < 0.1:
         metadata["namespace"] = "default"
+    if random.random() < 0.1:
+        metadata["creationTimestamp"] = None
     return {"apiVersion": _API_VERSIONS[kind], "kind": kind, "metadata": metadata, **_MAKERS[kind](random)}
 
 
@@ -322,7 +326,11 @@ _MAKERS: dict[str, Callable[[Random], dict[str, Any]]] = {
         ]
     },
 }
+_MAKERS["Monitor"] = lambda random: {
+    "spec": {"containers": [_container(random, "main")], "endpoints": [{"port": random.choice(NAMES)}], "replicas": 1}
+}
 _API_VERSIONS = {
+    "Monitor": "monitoring.example.com/v1",
     **dict.fromkeys(("ConfigMap", "Secret", "ServiceAccount", "Service", "Pod", "PersistentVolumeClaim"), "v1"),
     **dict.fromkeys(("Deployment", "DaemonSet", "StatefulSet"), "apps/v1"),
     **dict.fromkeys(("Job", "CronJob"), "batch/v1"),

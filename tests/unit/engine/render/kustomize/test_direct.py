@@ -125,7 +125,8 @@ def test_what_is_not_plain_is_left_to_kustomize(builds: DirectBuilds, overlay: s
     "resource",
     [
         "apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n",
-        "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: a}\n",
+        "apiVersion: example.com/v1\nkind: Deployment\nmetadata: {name: a}\n",
+        "apiVersion: node.k8s.io/v1\nkind: Thing\nmetadata: {name: a}\n",
         "apiVersion: v1\nkind: ConfigMapList\nitems: []\n",
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: 1}\n",
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, annotations: {}}\n",
@@ -137,6 +138,16 @@ def test_what_is_not_plain_is_left_to_kustomize(builds: DirectBuilds, overlay: s
 def test_objects_that_are_not_ordinary_are_left_to_kustomize(builds: DirectBuilds, resource: str) -> None:
     files = {"app/kustomization.yaml": "resources: [x.yaml]\n", "app/x.yaml": resource}
     assert _build(builds, files) is None
+
+
+def test_custom_kinds_and_the_old_field_of_patches_are_built(builds: DirectBuilds) -> None:
+    thing = "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: a, creationTimestamp: null}\nspec: {parts: [{name: x}]}\n"
+    patch = "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: a}\nspec: {parts: [{name: two}]}\n"
+    kustomization = "resources: [x.yaml]\nnamePrefix: p-\npatchesStrategicMerge: [p.yaml]\n"
+    built = _build(builds, {"app/kustomization.yaml": kustomization, "app/x.yaml": thing, "app/p.yaml": patch})
+    assert built is not None
+    assert built[0]["metadata"] == {"name": "p-a", "creationTimestamp": None}
+    assert built[0]["spec"] == {"parts": [{"name": "two"}]}
 
 
 def test_files_outside_the_directory_are_left_to_kustomize(builds: DirectBuilds) -> None:

@@ -36,6 +36,7 @@ _FIELDS: Final = frozenset(
         "commonLabels",
         "commonAnnotations",
         "patches",
+        "patchesStrategicMerge",
     }
 )
 
@@ -148,6 +149,8 @@ class _Build:
 
     def _transform(self, directory: str, kustomization: Mapping[str, Any], found: Resources) -> None:
         """All that a kustomization changes, in Kustomize's order."""
+        for text in _texts(kustomization, "patchesStrategicMerge"):
+            self._patch(directory, {"patch" if "\n" in text or text.startswith("{") else "path": text}, found)
         for patch in _objects(kustomization, "patches"):
             self._patch(directory, patch, found)
         if namespace := _text(kustomization, "namespace"):

@@ -30,6 +30,8 @@ class Merge:
         return merged
 
     def _merge(self, dest: Any, patch: Any, schema: Schema | None) -> Any:
+        if dest is None or patch is None:
+            raise UnclearError("null")
         if isinstance(dest, dict) and isinstance(patch, dict):
             for key in dest.keys() - patch.keys():
                 self._check(dest[key], self._field(schema, key, dest[key]))
@@ -42,6 +44,8 @@ class Merge:
         if isinstance(dest, list) and isinstance(patch, list):
             keys = _merge_keys(schema)
             if keys is None:
+                if _has_null(patch):
+                    raise UnclearError("null")
                 return copy(patch)
             return self._merge_lists(dest, patch, keys, self._definitions.items(schema))
         if isinstance(dest, dict | list) or isinstance(patch, dict | list):
@@ -72,6 +76,8 @@ class Merge:
     def _fresh(self, value: Any, schema: Schema | None) -> Any:
         """What a patch brings to where nothing was."""
         self._check(value, schema)
+        if _has_null(value):
+            raise UnclearError("null")
         return copy(value)
 
     def _check(self, value: Any, schema: Schema | None) -> None:
@@ -98,6 +104,12 @@ class Merge:
         if field is None and any(isinstance(value, dict) and "kind" in value for value in values):
             raise UnclearError("an object inside")  # may have definitions of its own
         return field
+
+
+def _has_null(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_null, value.values()))
+    return any(map(_has_null, value)) if isinstance(value, list) else value is None
 
 
 def _merge_keys(schema: Schema | None) -> list[str] | None:

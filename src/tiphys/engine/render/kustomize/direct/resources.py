@@ -13,13 +13,13 @@ from typing import Any, Final, NamedTuple
 from tiphys.engine.render.kustomize.direct.specs import (
     ANNOTATIONS,
     IMAGES,
-    KINDS,
     ORDER,
     REFERENCES,
     SELECTORS,
     TEMPLATE_LABELS,
     WITH_REPLICAS,
     Field,
+    is_ordinary,
 )
 from tiphys.engine.render.kustomize.direct.texts import UnclearError, copy, is_text
 from tiphys.engine.render.kustomize.images import split_image
@@ -101,7 +101,9 @@ class Resource:
 def check_object(document: Mapping[str, Any]) -> None:
     """Raises UnclearError unless this is an ordinary object of a kind that is known."""
     api_version, kind, metadata = document.get("apiVersion"), document.get("kind"), document.get("metadata")
-    if not isinstance(api_version, str) or kind not in KINDS.get(api_version, ()) or "items" in document:
+    if not isinstance(api_version, str) or not isinstance(kind, str) or "items" in document:
+        raise UnclearError("kind")
+    if not is_ordinary(api_version, kind):
         raise UnclearError("kind")
     if not isinstance(metadata, dict) or "generateName" in metadata:
         raise UnclearError("metadata")

@@ -5,6 +5,7 @@ Source: kustomize api/internal/konfig/builtinpluginconsts.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -38,6 +39,60 @@ KINDS: Final[Mapping[str, frozenset[str]]] = {
     "policy/v1": frozenset({"PodDisruptionBudget"}),
     "rbac.authorization.k8s.io/v1": frozenset({"Role"}),
 }
+
+# Kinds that Kustomize's tables name: one of somebody else's that is called the same is treated like it.
+_NAMED: Final = frozenset(
+    {
+        "APIService",
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "ConfigMap",
+        "CronJob",
+        "CustomResourceDefinition",
+        "DaemonSet",
+        "Deployment",
+        "HorizontalPodAutoscaler",
+        "Ingress",
+        "IngressClass",
+        "Job",
+        "MutatingWebhookConfiguration",
+        "Namespace",
+        "NetworkPolicy",
+        "Node",
+        "PersistentVolume",
+        "PersistentVolumeClaim",
+        "Pod",
+        "PodDisruptionBudget",
+        "PodTemplate",
+        "PriorityClass",
+        "ReplicaSet",
+        "ReplicationController",
+        "Role",
+        "RoleBinding",
+        "Secret",
+        "Service",
+        "ServiceAccount",
+        "StatefulSet",
+        "StorageClass",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding",
+        "ValidatingWebhookConfiguration",
+        "Component",
+        "Kustomization",
+    }
+)
+_CUSTOM = re.compile(r"(?P<group>[a-z0-9-]+(?:\.[a-z0-9-]+)+)/v[0-9][a-z0-9]*")
+
+
+def is_ordinary(api_version: str, kind: str) -> bool:
+    """Is it a kind that nothing is special about: a common one of Kubernetes, or a custom one, in a namespace or not?"""
+    if kind in KINDS.get(api_version, ()):
+        return True
+    custom = _CUSTOM.fullmatch(api_version)
+    if custom is None or custom["group"].endswith("k8s.io") or custom["group"].endswith("kubernetes.io"):
+        return False
+    return kind not in _NAMED and not kind.endswith("List") and re.fullmatch("[A-Z][A-Za-z0-9]*", kind) is not None
+
 
 _TEMPLATE = ("spec", "template")
 _CRON_TEMPLATE = ("spec", "jobTemplate", "spec", "template")

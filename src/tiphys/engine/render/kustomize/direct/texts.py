@@ -35,8 +35,8 @@ class UnclearError(Exception):
 def read_documents(data: bytes) -> list[dict[str, Any]]:
     """The objects of one file of YAML or JSON. Raises UnclearError for anything that is out of the ordinary.
 
-    No anchors, tags, nulls, floats, repeated or odd keys; no plain scalar that is a boolean, a date or a number to one
-    reader and a text to another.
+    No anchors, tags, floats, repeated or odd keys, no null but a `creationTimestamp`; no plain scalar that is a boolean, a
+    date or a number to one reader and a text to another.
     """
     if len(data) > MAX_BYTES or _ODD_LINES.search(data):
         raise UnclearError("text")
@@ -45,9 +45,24 @@ def read_documents(data: bytes) -> list[dict[str, Any]]:
         documents = load_all(data, strict=True, limits=_LIMITS)
     except (yaml.YAMLError, YamlError, UnicodeError) as error:
         raise UnclearError("yaml") from error
-    if not all(isinstance(document, dict) for document in documents):
-        raise UnclearError("document")
+    for document in documents:
+        if not isinstance(document, dict):
+            raise UnclearError("document")
+        _check_nulls(document)
     return documents
+
+
+def _check_nulls(value: Any) -> None:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if item is None and key != "creationTimestamp":
+                raise UnclearError("null")
+            _check_nulls(item)
+    elif isinstance(value, list):
+        for item in value:
+            if item is None:
+                raise UnclearError("null")
+            _check_nulls(item)
 
 
 def _check_events(data: bytes) -> None:
@@ -57,7 +72,7 @@ def _check_events(data: bytes) -> None:
                 raise UnclearError("anchor or tag")
             value = event.value
             if event.implicit[0]:
-                if not is_plain(value):
+                if not is_plain(value) and value != "null":
                     raise UnclearError("plain scalar")
             elif event.style == ">" or (value[:1].isspace() and "\n" in value):
                 raise UnclearError("block scalar")
