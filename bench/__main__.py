@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import results
+from bench import results, tables
 from bench.benches import BENCHES
 from bench.engines import ENGINES
 from bench.engines.protocol import NotMeasuredError
@@ -178,6 +178,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for case in selection(given) if given.selection else [given]:
         done = measure(case, engines)
         measured += done
+        for result in done:
+            print("\n".join(tables.lines(result)), file=sys.stderr, flush=True)
         if given.save:
             for result in done:
                 if not result.not_measured:

@@ -19,6 +19,7 @@ COLUMNS = {
 COMPARANDS = ("argocd", "argocd-paths", "argocd-novalidate", "flux")
 NOT_MEASURED = "not measured"
 NONE = "-"
+QUIET_CORES = 0.2
 
 Figures = Mapping[str, Any]
 
@@ -208,6 +209,23 @@ def render(found: Iterable[Result]) -> str:
     for case in sorted(cases, key=_order):
         parts.append(_case(case, cases[case]))
     return "\n".join(["", *parts]) + "\n" if parts else "\nNothing was measured yet.\n\n"
+
+
+def lines(result: Result) -> list[str]:
+    """A result in words, for who waits for it at a terminal."""
+    if result.not_measured:
+        return [f"{_title(result.case, result)}, {result.engine}: {NOT_MEASURED}, {result.not_measured}"]
+    found = [f"{_title(result.case, result)}, {result.engine}"]
+    for row in ROWS[result.bench]:
+        value = at(result.figures, row.path)
+        if value is not None:
+            floor = cell(row.floor(result.figures)) if row.floor is not None else NONE
+            beside = f"   (floor {floor})" if floor != NONE else ""
+            found.append(f"  {row.label:<66} {cell(value, row.label)}{beside}")
+    others = _named(result.figures, "others_cores")
+    if others and max(others) > QUIET_CORES:
+        found.append(f"  others used up to {max(others):.1f} cores: the times tell more of them than of the engine")
+    return found
 
 
 def _order(case: Sequence[str]) -> list[tuple[int, str]]:

@@ -156,3 +156,11 @@ def test_committed_results_can_be_read_and_shown() -> None:
 
     assert all(json.loads(path.read_text())["version"] == results.VERSION for path in results.FOLDER.glob("*.json"))
     assert tables.render(found)
+
+
+def test_a_result_says_itself_in_words() -> None:
+    found = tables.lines(result(wall_s=4.25, others_cores=1.5))
+
+    assert found[0] == "B1 First deploy: N = 300, plain, tiphys"
+    assert found[1].split() == ["wall,", "s", "4.25"]
+    assert "1.5 cores" in found[-1]
