@@ -197,22 +197,36 @@ class Renderer:
     async def _plan(self, snapshot: Snapshot, source: RenderSource, context: RenderContext) -> _Plan:
         """Raises StageError."""
         tree = snapshot.tree
-        names = await asyncio.to_thread(_telling_files, tree, source, context)
-        wanted = override_names(names, context.app_name)
-        merged = await self._with_overrides(tree, source, wanted) if wanted else source
-        found = detect_type(merged, names, disabled=context.disabled)
-        require_supported(merged, found)
-        shared = found == DIRECTORY and not context.disabled
-        if found == DIRECTORY:
-            plan, overridden = await asyncio.to_thread(self._plan_directory, tree, merged)
-            shared = shared and not overridden
-        else:
-            plan = await asyncio.to_thread(self._plan_tool, tree, merged, found, context)
+        wanted, found = await asyncio.to_thread(self._plan_unless_overridden, tree, source, context)
+        if found is None:
+            merged = await self._with_overrides(tree, source, wanted)
+            found = await asyncio.to_thread(self._plan_of, tree, merged, context)
+        plan, shared = found
         at = (snapshot.repo_url, source)
         if not shared:
             self._plans.drop((*at, None))
         self._plans.put((*at, None if shared else _who(context)), plan)
         return plan
+
+    def _plan_unless_overridden(
+        self, tree: SourceTree, source: RenderSource, context: RenderContext
+    ) -> tuple[tuple[str, ...], tuple[_Plan, bool] | None]:
+        """(files that change the source, the plan where there are none). Runs in a thread. Raises StageError."""
+        names = _telling_files(tree, source, context)
+        wanted = override_names(names, context.app_name)
+        return wanted, None if wanted else self._plan_of(tree, source, context, names)
+
+    def _plan_of(
+        self, tree: SourceTree, source: RenderSource, context: RenderContext, names: frozenset[str] | None = None
+    ) -> tuple[_Plan, bool]:
+        """(the plan, whether it is every application's). Runs in a thread. Raises StageError."""
+        names = _telling_files(tree, source, context) if names is None else names
+        found = detect_type(source, names, disabled=context.disabled)
+        require_supported(source, found)
+        if found != DIRECTORY:
+            return self._plan_tool(tree, source, found, context), False
+        plan, overridden = self._plan_directory(tree, source)
+        return plan, not overridden and not context.disabled
 
     async def _with_overrides(self, tree: SourceTree, source: RenderSource, names: Sequence[str]) -> RenderSource:
         files = []

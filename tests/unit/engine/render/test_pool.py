@@ -237,10 +237,11 @@ async def test_a_worker_sees_neither_the_engines_environment_nor_network_nor_fil
     monkeypatch.setenv("ENGINE_TOKEN", "s3cret-word")
     server = await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    async with server, serve(argv=stub(SPY.replace("PORT", str(port)))) as pool:
+    async with server, serve(argv=stub(SPY.replace("PORT", str(port))), env={"GIVEN": "1"}) as pool:
         header, _ = await pool.ask(request(), timeout_s=10)
     seen = header["seen"]
-    assert set(seen["env"]) <= {"HOME", "TMPDIR", "LC_ALL", "LC_CTYPE"}
+    assert set(seen["env"]) <= {"HOME", "TMPDIR", "LC_ALL", "LC_CTYPE", "GIVEN"}
+    assert seen["env"]["GIVEN"] == "1"
     assert seen["env"]["HOME"] == seen["cwd"]
     assert seen["descriptors"] == []
     told = seen["told"]
