@@ -106,7 +106,9 @@ class Comparer:
         Git is asked only when something there, in the spec or around it moved, or when somebody asked.
         """
         asked = refresh_type(app.annotations) or ""
-        fingerprint = spec_hash(app.spec)
+        if known.hashed is None or known.hashed[0] is not app.spec:
+            known.hashed = app.spec, spec_hash(app.spec)
+        fingerprint = known.hashed[1]
         compared = known.compared
         due = known.moved or bool(asked) or fingerprint != compared.spec_hash or bool(compared.unserved)
         if known.trouble is not None and not due:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -157,9 +157,10 @@ class ControlPlane:
         else:
             if known is not None and _uid(known) == _uid(obj) and not is_newer(_version(obj), _version(known)):
                 return
+            obj = _kept(obj)
             self.objects[key] = obj
             try:
-                self.applications[key] = parse_application(obj)
+                self.applications[key] = _parse(obj, known, self.applications.get(key))
             except InvalidObject as error:
                 self.applications[key] = Unreadable(obj, error.problems)
             word = "MODIFIED" if known is not None else "ADDED"
@@ -275,6 +276,27 @@ class ControlPlane:
 def _key(obj: Mapping[str, Any]) -> Key:
     metadata = obj.get("metadata") or {}
     return (str(metadata.get("namespace") or ""), str(metadata.get("name") or ""))
+
+
+def _kept(obj: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The object without what is the largest part of it in memory and read by nobody here: who wrote which field."""
+    metadata = obj.get("metadata") or {}
+    if "managedFields" not in metadata:
+        return obj
+    return {**obj, "metadata": {k: v for k, v in metadata.items() if k != "managedFields"}}
+
+
+def _parse(
+    obj: Mapping[str, Any], before: Mapping[str, Any] | None, was: Application | Unreadable | None
+) -> Application:
+    """The Application; most changes are of its status, so its spec is decoded only when it is another one.
+
+    Raises InvalidObject.
+    """
+    spec = obj.get("spec")
+    if before is None or not isinstance(was, Application) or spec is None or before.get("spec") != spec:
+        return parse_application(obj)
+    return replace(parse_application({k: v for k, v in obj.items() if k != "spec"}), spec=was.spec)
 
 
 def _is_stamp(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:

@@ -13,7 +13,7 @@ from tiphys.controllers.comparison import Compared
 from tiphys.controllers.controlplane import Key
 from tiphys.controllers.operation import OperationRun
 from tiphys.engine.states import Snapshot, StageError, TargetState
-from tiphys.model.application import Application
+from tiphys.model.application import Application, ApplicationSpec
 from tiphys.model.hold import Hold
 
 
@@ -44,6 +44,7 @@ class Known:
     instance: str
     app: Application | None = None  # as it was last reconciled
     compared: Compared = field(default_factory=Compared)
+    hashed: tuple[ApplicationSpec, str] | None = None  # the last spec that was hashed, and its hash
     trouble: StageError | None = None  # why the last comparison gave nothing; None when it gave `compared`
     run: OperationRun | None = None
     moved: bool = True  # the repository, the project or the settings may say something new

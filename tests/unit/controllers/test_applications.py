@@ -185,3 +185,31 @@ async def test_a_kind_that_is_served_some_time_after_its_definition_is_not_waite
     }
     await bench.client.create(CRDS, crd, field_manager="test")
     await bench.until_status(sync="Synced", phase="Succeeded")
+
+
+async def test_what_is_kept_of_an_application_is_without_its_managed_fields_and_its_spec_is_the_one_that_was_read(
+    bench: Bench, engine: Engine
+) -> None:
+    bench.repo.commit({"apps/a.yaml": config_map("a")})
+    await bench.create(syncPolicy=AUTOMATED)
+    await bench.until_status(sync="Synced", phase="Succeeded")
+    await bench.quiet(engine)
+    key = ("argocd", bench.name)
+    assert "managedFields" not in engine.plane.objects[key]["metadata"]
+    assert "managedFields" in (await bench.app())["metadata"]
+    before = engine.plane.applications[key]
+    await bench.patch({"metadata": {"labels": {"team": "a"}}})
+
+    def seen() -> bool:
+        labels: object = engine.plane.objects[key]["metadata"].get("labels")
+        return labels == {"team": "a"}
+
+    await bench.until(seen, "the label is seen")
+    assert engine.plane.applications[key].spec is before.spec  # type: ignore[union-attr]
+    await bench.patch({"spec": {"source": {"path": "elsewhere"}}})
+
+    def elsewhere() -> bool:
+        source = engine.plane.applications[key].spec.source  # type: ignore[union-attr]
+        return source is not None and source.path == "elsewhere"
+
+    await bench.until(elsewhere, "the new spec is seen")
