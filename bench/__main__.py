@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 import tempfile
 import time
@@ -164,6 +165,11 @@ def check(found: argparse.ArgumentParser, given: argparse.Namespace) -> Sequence
     return engines
 
 
+def interrupt(*_: object) -> None:
+    """End as by Ctrl-C."""
+    raise KeyboardInterrupt
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; the exit code."""
     found = parser()
@@ -173,6 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{name}  {(sys.modules[bench.__module__].__doc__ or '').splitlines()[0].partition(': ')[2]}")
         print("engines:", ", ".join(ENGINES))
         return 0
+    signal.signal(signal.SIGTERM, interrupt)  # or else everything that was started would outlive this process
     measured: list[results.Result] = []
     engines = check(found, given)
     for case in selection(given) if given.selection else [given]:
@@ -192,4 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)  # as the shell reports an interrupt; what was started is stopped by now

@@ -20,6 +20,7 @@ NAMESPACE = "bench-big"
 LIMIT_S = 900.0
 ROUNDS = 3
 PRUNED_FILES = 2
+WRITES = ("ssa", "delete", "post", "delete")
 
 
 def one(number: int, version: str = "0") -> Object:
@@ -53,7 +54,7 @@ async def big_application(run: Run) -> Figures:
     await run.repository("big", files)
     found: Figures = {"objects": count}
     if run.options.floor:
-        found["floor"] = await floor(run.site, run.api, [one(number) for number in range(count)])
+        found["floor"] = await floor(run.site, run.api, [one(number) for number in range(count)], WRITES)
         await asyncio.sleep(2)
     found["first_sync"] = await _first(run)
     found["first_sync"]["live"] = await _gate(run, count, versions)
