@@ -15,7 +15,7 @@ SHOWN = 60
 AGAIN = "record again: pytest tests/devcluster/compare/test_requests_real.py --cluster=real --record"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_the_embedded_cluster_answers_as_recorded(tmp_path: Path) -> None:
     if not FILE.is_file():
         pytest.skip(f"there is no recording; {AGAIN}")
