@@ -116,7 +116,7 @@ def measure(given: argparse.Namespace, engines: Sequence[str]) -> list[results.R
     """All repetitions of all engines, one result for each benchmark; engines take turns, in the opposite order each time."""
     before = machine()
     blocks: dict[str, list[dict[str, Figures]]] = {name: [] for name in engines}
-    problems: dict[str, str] = {}
+    problems = {name: problem for name in engines if (problem := ENGINES[name]().missing())}
     for turn in range(given.repeat):
         for name in engines if turn % 2 == 0 else reversed(engines):
             if name in problems:

@@ -74,11 +74,18 @@ class ArgoCD(ApplicationEngine):
         """The app's own, and those of this row."""
         return (*app.options, *self._options)
 
+    def missing(self) -> str:
+        """The binary, or Redis."""
+        if not self._env.get("BENCH_ARGOCD"):
+            return "BENCH_ARGOCD names no argocd binary"
+        if not shutil.which(self._env.get("BENCH_REDIS", "redis-server"), path=self._env.get("PATH")):
+            return "there is no redis-server"
+        return ""
+
     async def start(self, site: Site, api: Api) -> None:
         """CustomResourceDefinitions, the default project, then the four processes."""
-        binary = self._env.get("BENCH_ARGOCD")
-        if not binary:
-            raise NotMeasuredError("BENCH_ARGOCD names no argocd binary")
+        if problem := self.missing():
+            raise NotMeasuredError(problem)
         if site.git is None:
             raise NotMeasuredError("Argo CD reads no repository by a path of the machine")
         self._kubeconfig = kubeconfig_in(site.identity(NAMESPACE, SERVICE_ACCOUNT), NAMESPACE)
@@ -265,12 +272,3 @@ async def alive(programs: Mapping[str, Program], seconds: float) -> None:
 
 def _part_of(name: str) -> dict[str, object]:
     return {"metadata": {"name": name, "labels": {"app.kubernetes.io/part-of": "argocd"}}}
-
-
-def available(env: Mapping[str, str]) -> str:
-    """Why Argo CD cannot be measured; empty when it can."""
-    if not env.get("BENCH_ARGOCD"):
-        return "BENCH_ARGOCD names no argocd binary"
-    if not shutil.which(env.get("BENCH_REDIS", "redis-server"), path=env.get("PATH")):
-        return "there is no redis-server"
-    return ""

@@ -46,11 +46,15 @@ class Flux:
         self._ports: list[int] = []
         self._home = self._kubeconfig = Path()
 
+    def missing(self) -> str:
+        """A binary."""
+        names = ("BENCH_FLUX_SOURCE", "BENCH_FLUX_KUSTOMIZE")
+        return next((f"{name} names no binary" for name in names if not self._env.get(name)), "")
+
     async def start(self, site: Site, api: Api) -> None:
         """CustomResourceDefinitions, then both processes."""
-        for name in ("BENCH_FLUX_SOURCE", "BENCH_FLUX_KUSTOMIZE"):
-            if not self._env.get(name):
-                raise NotMeasuredError(f"{name} names no binary")
+        if problem := self.missing():
+            raise NotMeasuredError(problem)
         if site.git is None:
             raise NotMeasuredError("Flux reads no repository by a path of the machine")
         self._kubeconfig = kubeconfig_in(site.identity(NAMESPACE, SERVICE_ACCOUNT), NAMESPACE)

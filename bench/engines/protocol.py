@@ -42,6 +42,9 @@ class Engine(Protocol):
     def verdicts(self) -> str:
         """API path of the collection whose objects carry its verdicts."""
 
+    def missing(self) -> str:
+        """Why it cannot be measured here; empty when it can."""
+
     async def start(self, site: Site, api: Api) -> None:
         """Start its processes and return when it can work."""
 
