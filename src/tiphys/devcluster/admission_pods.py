@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 from tiphys.apimachinery.apierrors import ApiError, forbidden
 from tiphys.apimachinery.quantity import parse
 from tiphys.devcluster.defaults_pods import FILE_MODE
+from tiphys.devcluster.objectmeta import name_before_generation
 
 Json = dict[str, Any]
 
@@ -212,5 +213,4 @@ def _limit_container(container: Json, item: Mapping[str, Any], word: str) -> lis
 
 
 def _refused(pod: Mapping[str, Any], why: str) -> ApiError:
-    metadata = pod["metadata"]
-    return forbidden("pods", "", str(metadata.get("name") or metadata.get("generateName", "")), why)
+    return forbidden("pods", "", name_before_generation(pod["metadata"]), why)

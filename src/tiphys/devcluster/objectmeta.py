@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tiphys.apimachinery.apierrors import FieldCause, forbidden_value, invalid_value
@@ -36,6 +37,14 @@ SUFFIX_LENGTH = 5
 def generated_name(base: str, ids: Ids) -> str:
     """`base` cut to fit and five letters by chance, as generateName gives."""
     return base[: MAX_NAME_LENGTH - SUFFIX_LENGTH] + ids.suffix(SUFFIX_LENGTH)
+
+
+def name_before_generation(metadata: Mapping[str, Any]) -> str:
+    """The name an object has for whoever sees it before one is generated: what that one begins with, where it was."""
+    name, base = str(metadata.get("name") or ""), str(metadata.get("generateName") or "")
+    stem = base[: MAX_NAME_LENGTH - SUFFIX_LENGTH]
+    generated = base and name.startswith(stem) and len(name) == len(stem) + SUFFIX_LENGTH
+    return base if generated or not name else name
 
 
 def drop_own(metadata: Object) -> None:

@@ -60,6 +60,16 @@ def test_a_pod_of_an_unknown_service_account_is_forbidden() -> None:
     )
 
 
+def test_a_pod_that_is_refused_before_its_name_is_generated_is_called_what_that_begins_with() -> None:
+    refused = pod(serviceAccountName="sa")
+    refused["metadata"] = {"name": "web-4x2zk", "generateName": "web-"}
+    with pytest.raises(Forbidden, match='pods "web-" is forbidden'):
+        create(refused, POD)
+    refused["metadata"] = {"name": "mine", "generateName": "web-"}
+    with pytest.raises(Forbidden, match='pods "mine" is forbidden'):
+        create(refused, POD)
+
+
 def test_a_pod_of_an_unknown_priority_class_is_forbidden() -> None:
     with pytest.raises(Forbidden) as failed:
         create(pod(priorityClassName="high"), POD)
