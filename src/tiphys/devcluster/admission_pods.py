@@ -180,10 +180,7 @@ def _priority(pod: Json, lookup: Reader) -> None:
 
 
 def _limit_ranges(pod: Json, lookup: Reader) -> None:
-    """Defaults of the namespace's LimitRanges for containers that name no amounts.
-
-    Differs: minima and maxima are not enforced, because a simulated node has nothing to protect.
-    """
+    """Defaults of the namespace's LimitRanges for containers that name no amounts; the rest is `limitranges`' work."""
     changed: list[str] = []
     ranges = lookup.list("v1/limitranges", pod["metadata"].get("namespace", ""))
     for limit_range in sorted(ranges, key=lambda one: str(one["metadata"]["name"])):

@@ -65,7 +65,12 @@ def usage(bucket: str, obj: Json) -> Amounts:
     spec = obj.get("spec") or {}
     if bucket == "pods":
         if (obj.get("status") or {}).get("phase") not in ("Succeeded", "Failed"):
-            used |= {"pods": ONE, **_pod_amounts(spec)}
+            amounts = pod_amounts(spec)
+            used |= {"pods": ONE, **amounts}
+            for name, amount in amounts.items():
+                part, _, plain = name.partition(".")
+                if part == "requests" and (plain in _WITHOUT_PREFIX or plain.startswith("hugepages-")):
+                    used[plain] = amount
     elif bucket == "services":
         used |= _service_amounts(spec)
     elif bucket == CLAIMS:
@@ -86,8 +91,8 @@ def _service_amounts(spec: Json) -> Amounts:
     return {"services.nodeports": parse(node_ports), "services.loadbalancers": balancers}
 
 
-def _pod_amounts(spec: Json) -> Amounts:
-    """Requests and limits of a Pod: the sum of its containers, or what one init container needs more."""
+def pod_amounts(spec: Json) -> Amounts:
+    """Requests and limits of a Pod (`requests.cpu`): the sum of its containers, or what one init container needs more."""
     found: Amounts = {}
     for part in ("requests", "limits"):
         running: Amounts = {}
@@ -107,10 +112,7 @@ def _pod_amounts(spec: Json) -> Amounts:
         total = {name: max(running.get(name, ZERO), peak.get(name, ZERO)) for name in (*running, *peak)}
         total |= {name: parse(amount) for name, amount in ((spec.get("resources") or {}).get(part) or {}).items()}
         _add(total, spec.get("overhead") if total else None)
-        for name, amount in total.items():
-            found[f"{part}.{name}"] = amount
-            if part == "requests" and (name in _WITHOUT_PREFIX or name.startswith("hugepages-")):
-                found[name] = amount
+        found |= {f"{part}.{name}": amount for name, amount in total.items()}
     return found
 
 

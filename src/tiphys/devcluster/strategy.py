@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from tiphys.apimachinery import apierrors, goshapes
 from tiphys.apimachinery.apierrors import BadRequest, FieldCause, invalid_value
 from tiphys.apimachinery.names import GroupVersionKind
-from tiphys.devcluster import admission, certificates, quota, validation
+from tiphys.devcluster import admission, certificates, limitranges, quota, validation
 from tiphys.devcluster.addresses import Addresses, AddressPool
 from tiphys.devcluster.admission import Admission
 from tiphys.devcluster.advice import advice
@@ -140,11 +140,16 @@ class Rules:
             return _finalizer_advice(obj)
         return [] if subresource else advice(_gvk(resource).group_kind, obj, old)
 
-    def check_quota(self, resource: Resource, new: Object, old: Object | None) -> None:
-        """Whether the namespace has enough left for an object. Raises Forbidden."""
+    def check_limits(self, resource: Resource, new: Object, old: Object | None) -> None:
+        """Whether an object keeps to the limits of its namespace, which has enough left for it. Raises Forbidden."""
         if old is not None and resource.bucket not in ("services", quota.CLAIMS):
             return
         namespace = str(new["metadata"].get("namespace") or "")
+        if resource.bucket in limitranges.BUCKETS:
+            for record in self._store.scan("limitranges", namespace):
+                if why := limitranges.why_not(record.obj, resource.bucket, new):
+                    name = str(new["metadata"].get("name") or "")
+                    raise apierrors.forbidden(resource.plural, resource.group, name, why)
         quotas = self._store.scan("resourcequotas", namespace) if namespace else []
         if not quotas:
             return

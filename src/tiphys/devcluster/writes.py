@@ -150,7 +150,7 @@ class Writer:
         if causes:
             raise apierrors.invalid(resource.kind, _judging_group(resource), metadata.get("name") or "", causes)
         warnings = warnings + self.rules.advice(resource, obj, None, "")
-        self.rules.check_quota(resource, obj, None)
+        self.rules.check_limits(resource, obj, None)
         key = _key(resource, namespace, metadata["name"])
         if self.store.get(resource.bucket, key) is not None:
             raise apierrors.already_exists(resource.plural, resource.group, metadata["name"])
@@ -385,7 +385,7 @@ class Writer:
         if causes:
             raise apierrors.invalid(resource.kind, _judging_group(resource), name, causes)
         warnings = warnings + self.rules.advice(resource, new, live, subresource)
-        self.rules.check_quota(resource, new, live)
+        self.rules.check_limits(resource, new, live)
         if objectmeta.same_but_times(new, live):
             return Outcome(live, rv=record.rv, warnings=warnings)
         if options.dry_run:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 from tiphys.apimachinery import meta
+from tiphys.apimachinery.apierrors import ApiError
 from tiphys.devcluster.workloads import pods as podlib
 from tiphys.devcluster.workloads import revisions
 from tiphys.devcluster.workloads.fields import Json, Key, Obj, controller_reference, number, spec_of
 from tiphys.devcluster.workloads.kubelet import NODE
 from tiphys.devcluster.workloads.taints import untolerated
-from tiphys.devcluster.workloads.world import DAEMONSETS, NODES, PODS, REVISIONS, Controller
-from tiphys.runtime.workqueue import After, Done, Result
+from tiphys.devcluster.workloads.world import DAEMONSETS, NODES, PODS, REVISIONS, Controller, is_refusal
+from tiphys.runtime.workqueue import After, Done, Result, Retry
 
 TOLERATED: Final = (
     ("not-ready", "NoExecute"),
@@ -51,12 +52,21 @@ class DaemonSets(Controller):
         await self.adopt(PODS, found, DAEMONSETS)
         update = await revisions.newest(self.world, DAEMONSETS, found, self._revisions.owned_by(found))
         wanted = 1 if self._wants_node(found) else 0
+        refused = False
         if not meta.is_deleting(found):
-            await self._step(found, update, wanted)
+            try:
+                await self._step(found, update, wanted)
+            except ApiError as error:
+                if not is_refusal(error):
+                    raise
+                self.world.tell(DAEMONSETS, found, "Warning", "FailedCreate", f"Error creating: {error.message}")
+                refused = True
         wait = await self._report(found, update, wanted)
         used = {meta.name(update)}
         used |= {meta.labels(pod).get(revisions.HASH_LABEL, "") for pod in self._pods.owned_by(found)}
         await revisions.clean_up(self.world, found, self._revisions.owned_by(found), used)
+        if refused:
+            return Retry()
         return After(wait) if wait else Done()
 
     def _wants_node(self, found: Obj) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from tiphys.apimachinery import meta
@@ -18,6 +19,9 @@ from tiphys.runtime.clock import Clock, format_time
 SOURCE = "embedded-cluster"
 MAX_WAITING = 2000
 _REMEMBERED = 2048
+_SIMILAR = 10
+_SIMILAR_FOR = timedelta(minutes=10)
+_COMBINED = "(combined from similar events): "
 
 
 class Said(NamedTuple):
@@ -33,6 +37,7 @@ class _Waiting(NamedTuple):
     involved: Json
     said: Said
     at: str
+    combined: bool = False
 
 
 class EventRecorder:
@@ -44,6 +49,7 @@ class EventRecorder:
         self._enabled = enabled
         self._waiting: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
+        self._similar: OrderedDict[tuple[str, str, str], tuple[set[str], datetime]] = OrderedDict()
         self._last_ns = 0
         self._written: OrderedDict[tuple[str, Said], tuple[str, int]] = OrderedDict()
 
@@ -73,14 +79,17 @@ class EventRecorder:
             await self._wake.wait()
 
     async def _write(self, event: _Waiting) -> None:
-        key = (str(event.involved["uid"]), event.said)
+        event = self._combined(event)
+        key = (str(event.involved["uid"]), event.said._replace(message=_COMBINED) if event.combined else event.said)
         namespace = str(event.involved["namespace"]) or "default"
         try:
             known = self._written.get(key)
             if known is not None:
                 name, count = known
                 self._written[key] = (name, count + 1)
-                body = {"count": count + 1, "lastTimestamp": event.at}
+                body: Json = {"count": count + 1, "lastTimestamp": event.at}
+                if event.combined:
+                    body["message"] = event.said.message[:1024]
                 await self._access.patch("v1/events", namespace, name, body, field_manager=SOURCE)
                 return
             created = await self._access.create("v1/events", namespace, self._body(event, namespace))
@@ -90,6 +99,27 @@ class EventRecorder:
         self._written[key] = (meta.name(created), 1)
         if len(self._written) > _REMEMBERED:
             self._written.popitem(last=False)
+
+    def _combined(self, event: _Waiting) -> _Waiting:
+        """The Event as it is written: the tenth of one reason that says something else, and those after it, are one.
+
+        Source: client-go tools/record EventAggregator.
+        """
+        said, now = event.said, self._clock.now()
+        key = (str(event.involved["uid"]), said.kind, said.reason)
+        seen, last = self._similar.pop(key, (set(), now))
+        if now - last > _SIMILAR_FOR:
+            seen = set()
+        seen.add(said.message)
+        combined = len(seen) >= _SIMILAR
+        if combined:
+            seen.pop()
+        self._similar[key] = (seen, now)
+        if len(self._similar) > _REMEMBERED:
+            self._similar.popitem(last=False)
+        return (
+            event._replace(said=said._replace(message=_COMBINED + said.message), combined=True) if combined else event
+        )
 
     def _moment(self) -> int:
         """Now in nanoseconds and greater than ever before, so that names are in the order of what happened."""

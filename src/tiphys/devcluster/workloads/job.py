@@ -30,8 +30,8 @@ from tiphys.devcluster.workloads.fields import (
     spec_of,
     status_of,
 )
-from tiphys.devcluster.workloads.world import JOBS, PODS, Controller
-from tiphys.runtime.workqueue import After, Done, Result
+from tiphys.devcluster.workloads.world import JOBS, PODS, Controller, is_refusal
+from tiphys.runtime.workqueue import After, Done, Result, Retry
 
 FINALIZER: Final = "batch.kubernetes.io/job-tracking"
 INDEX: Final = "batch.kubernetes.io/job-completion-index"
@@ -78,6 +78,7 @@ class Jobs(Controller):
         failure = _failure(job, tally, now) or _target(conditions)
         success = failure is None and _is_complete(job, tally)
         wake: float | None = None
+        refused = False
         if meta.is_deleting(job):
             pass
         elif failure is not None:
@@ -85,7 +86,12 @@ class Jobs(Controller):
         elif success or spec_of(job).get("suspend"):
             await self._give_up(job, tally.active)
         else:
-            wake = await self._manage(job, tally, owned, now)
+            try:
+                wake = await self._manage(job, tally, owned, now)
+            except ApiError as error:
+                if not is_refusal(error):
+                    raise
+                refused = True
             tally = _tally(job, self._pods.owned_by(job))
         if failure is not None:
             self._add(conditions, "FailureTarget", *failure)
@@ -98,6 +104,8 @@ class Jobs(Controller):
         if (failure is not None or success) and not any(podlib.is_active(p) or podlib.is_terminating(p) for p in pods):
             await self._finish(job, conditions, failure)
             return Done()
+        if refused:
+            return Retry()
         # A deadline that has passed has been acted on: what comes next is told by Pods, and asking again at once would
         # keep them from ever being looked at.
         deadline = _deadline_in_s(job, now)

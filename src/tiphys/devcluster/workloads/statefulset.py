@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tiphys.apimachinery import meta
-from tiphys.apimachinery.apierrors import AlreadyExists
+from tiphys.apimachinery.apierrors import AlreadyExists, ApiError
 from tiphys.devcluster.workloads import pods as podlib
 from tiphys.devcluster.workloads import revisions
 from tiphys.devcluster.workloads.fields import Json, Key, Obj, controller_reference, number, spec_of, status_of
-from tiphys.devcluster.workloads.world import CLAIMS, PODS, REVISIONS, STATEFULSETS, Controller
-from tiphys.runtime.workqueue import After, Done, Result
+from tiphys.devcluster.workloads.world import CLAIMS, PODS, REVISIONS, STATEFULSETS, Controller, is_refusal
+from tiphys.runtime.workqueue import After, Done, Result, Retry
 
 
 @dataclass(slots=True)
@@ -59,13 +59,21 @@ class StatefulSets(Controller):
             return Done()
         await self.adopt(PODS, found, STATEFULSETS)
         plan = await self._plan(found)
+        refused = False
         if not meta.is_deleting(found):
-            await self._step(plan)
+            try:
+                await self._step(plan)
+            except ApiError as error:
+                if not is_refusal(error):
+                    raise
+                refused = True
             plan.pods = self._pods_of(found)
         wait = await self._report(plan)
         used = {meta.name(plan.current), meta.name(plan.update)}
         used |= {meta.labels(pod).get(revisions.HASH_LABEL, "") for pod in plan.pods.values()}
         await revisions.clean_up(self.world, found, self._revisions.owned_by(found), used)
+        if refused:
+            return Retry()
         return After(wait) if wait else Done()
 
     async def _plan(self, found: Obj) -> _Plan:
@@ -167,6 +175,9 @@ class StatefulSets(Controller):
             await self.world.create(PODS, meta.namespace(found), body)
         except AlreadyExists:
             return  # the one before it is still there; its end is told by an event
+        except ApiError as error:
+            self._tell_refused(found, f"Create Pod {name} in StatefulSet {meta.name(found)}", error)
+            raise
         message = f"Create Pod {name} in StatefulSet {meta.name(found)} successful"
         self.world.tell(STATEFULSETS, found, "Normal", "SuccessfulCreate", message)
 
@@ -192,9 +203,16 @@ class StatefulSets(Controller):
                 )
             except AlreadyExists:
                 continue
+            except ApiError as error:
+                self._tell_refused(found, f"Create Claim {name} for Pod {pod} in StatefulSet {meta.name(found)}", error)
+                raise
             message = f"Create Claim {name} Pod {pod} in StatefulSet {meta.name(found)} success"
             self.world.tell(STATEFULSETS, found, "Normal", "SuccessfulCreate", message)
         return made
+
+    def _tell_refused(self, found: Obj, what: str, error: ApiError) -> None:
+        if is_refusal(error):
+            self.world.tell(STATEFULSETS, found, "Warning", "FailedCreate", f"{what} failed error: {error.message}")
 
     def _heir(self, plan: _Plan, ordinal: int, pod: Obj | None) -> Json | None:
         """Who takes the claims of an ordinal along at its end, by `persistentVolumeClaimRetentionPolicy`."""

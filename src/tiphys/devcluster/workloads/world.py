@@ -67,6 +67,16 @@ CONTROLLER_MANAGER = "kube-controller-manager"
 RETRY = Backoff(initial_s=0.05, factor=2.0, max_s=15.0, jitter=0.1)
 
 
+def namespace_ends(error: ApiError) -> bool:
+    """Whether nothing may be created any more because the namespace is being deleted."""
+    return any(cause.get("reason") == "NamespaceTerminating" for cause in error.details.get("causes") or ())
+
+
+def is_refusal(error: ApiError) -> bool:
+    """Whether the cluster does not want what was asked for (a quota, a limit), rather than that the world has moved on."""
+    return not isinstance(error, Conflict | NotFound) and not namespace_ends(error)
+
+
 class World:
     """One cluster as the controllers see and change it. Objects it gives out are shared and never changed in place."""
 
@@ -208,7 +218,7 @@ class Controller:
         except (Conflict, NotFound):
             return Retry()  # the world has moved on: look again
         except Forbidden as error:
-            if any(cause.get("reason") == "NamespaceTerminating" for cause in error.details.get("causes") or ()):
+            if namespace_ends(error):
                 return Done()
             raise
 
