@@ -68,6 +68,9 @@ class SourceTree(Protocol):
     def entry(self, path: str) -> FileEntry | None:
         """The file or directory at `path` with links followed, None when there is none; costs no listing of its folder."""
 
+    def linked(self, path: str) -> bool:
+        """Is a link followed on the way to `path`, or at it?"""
+
     def entries(self, path: str, *, recurse: bool) -> Sequence[FileEntry]:
         """Files below directory `path` in lexical order of their paths. Raises StageError when `path` is no directory."""
 

@@ -119,6 +119,18 @@ class GitTree:
         kind = FileKind.EXECUTABLE if node.mode == MODE_EXECUTABLE else FileKind.FILE
         return FileEntry(path, kind, node.oid, self._objects.size(node.oid))
 
+    def linked(self, path: str) -> bool:
+        """Is a link followed on the way to `path`, or at it? What is not there is not linked."""
+        here = self._root_id
+        for part in clean_path(path).split("/"):
+            node = self._objects.listing(here).get(part) if part else None
+            if node is None:
+                return False
+            if node.mode != MODE_TREE:
+                return node.mode == MODE_LINK
+            here = node.oid
+        return False
+
     def entries(self, path: str, *, recurse: bool) -> Sequence[FileEntry]:
         """Files below directory `path`, lexical by path components; with `recurse` off also the directories in it.
 

@@ -25,7 +25,7 @@ from tiphys.engine.render.kustomize.fields import (
     plugin_references,
     references,
 )
-from tiphys.engine.states import FileEntry, FileKind, SourceTree, StageError
+from tiphys.engine.states import FileKind, SourceTree, StageError
 
 MAX_KUSTOMIZATION_BYTES = 1024 * 1024
 MAX_FILES = 10_000
@@ -65,7 +65,7 @@ class Closure:
         self.files: dict[str, str] = {}
         self._size = 0
         self._found: dict[str, Found | None] = {}
-        self._listings: dict[str, dict[str, FileEntry] | None] = {}
+        self._listings: dict[str, list[str]] = {}
         self._open: list[str] = []
         self._builds: dict[str, int] = {}
 
@@ -91,22 +91,16 @@ class Closure:
     def _find(self, path: str) -> Found | None:
         if not path:
             return Found(directory=True)
-        above, _, name = path.rpartition("/")
-        parent = self.find(above)
+        parent = self.find(posixpath.dirname(path))
         if parent is None or not parent.directory:
             return None
-        listing = self._listing(above)
-        if listing is None:
-            return self._probe(path, linked=parent.linked)
-        entry = listing.get(name)
+        entry = self._tree.entry(path)
         if entry is None:
             return None
-        linked = parent.linked or entry.kind is FileKind.LINK
+        linked = parent.linked or self._tree.linked(path)
         if entry.kind is FileKind.DIRECTORY:
             return Found(directory=True, linked=linked)
-        if entry.oid:
-            return Found(directory=False, oid=entry.oid, size_bytes=entry.size_bytes, linked=linked)
-        return Found(directory=True, linked=True) if self._tree.tree_id(path) is not None else None
+        return Found(directory=False, oid=entry.oid, size_bytes=entry.size_bytes, linked=linked)
 
     def glob(self, directory: str, pattern: str) -> list[str]:
         """Entries below `directory`, written relative to it, that a pattern of Go's filepath.Glob stands for."""
@@ -129,7 +123,7 @@ class Closure:
         if found is None or not found.directory:
             return []
         self.reads[path] = self._tree.tree_id(path)
-        return sorted(self._listing(path) or ())
+        return self._listing(path)
 
     def _exists(self, directory: str, entry: str) -> bool:
         path = self._path(directory, "kustomize.components", entry)
@@ -138,28 +132,15 @@ class Closure:
         self.reads[path] = None
         return False
 
-    def _listing(self, directory: str) -> dict[str, FileEntry] | None:
-        """Entries of a directory by name; None when one of its links cannot be followed."""
+    def _listing(self, directory: str) -> list[str]:
+        """Names in a directory, sorted; none when one of its links cannot be followed."""
         if directory not in self._listings:
             try:
                 entries = self._tree.entries(directory, recurse=False)
             except StageError:
-                self._listings[directory] = None
-            else:
-                self._listings[directory] = {posixpath.basename(entry.path): entry for entry in entries}
+                entries = ()
+            self._listings[directory] = sorted(posixpath.basename(entry.path) for entry in entries)
         return self._listings[directory]
-
-    def _probe(self, path: str, *, linked: bool) -> Found | None:
-        """`find` beside a link that cannot be followed and is no affair of this build."""
-        oid = self._tree.tree_id(path)
-        if oid is None:
-            return None
-        try:
-            self._tree.entries(path, recurse=False)
-        except StageError as error:
-            if "not a directory" in error.message:
-                return Found(directory=False, oid=oid, size_bytes=len(self._tree.read(oid)), linked=linked)
-        return Found(directory=True, linked=linked)
 
     # ---- kustomizations ----
 
