@@ -14,6 +14,8 @@ from typing import Any
 
 import orjson
 
+from tiphys.apimachinery.yamljson import tight
+
 _MAX_WAITING = 10_000  # changes a slow follower may be behind before it is cut off
 
 ADDED = "ADDED"
@@ -59,7 +61,7 @@ class StoredApplication:
     def encoded(self) -> bytes:
         """JSON as answered, without apiVersion and kind, which Argo CD leaves out too, and without managedFields."""
         if self._encoded is None:
-            self._encoded = orjson.dumps(visible(self.obj))
+            self._encoded = tight(orjson.dumps(visible(self.obj)))
         return self._encoded
 
     def rbac_object(self, controller_namespace: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from tiphys.apimachinery.names import GroupKind, ResourceKey, gvk_of
+from tiphys.apimachinery.yamljson import tight
 from tiphys.engine.states import FIELD_MANAGER, Live
 from tiphys.model.annotations import annotations_of, tracking_of
 
@@ -65,7 +66,7 @@ def row_of(obj: Mapping[str, Any], instance_of: InstanceOf) -> Live:
         version=gvk.version,
         uid=str(metadata.get("uid") or ""),
         resource_version=str(metadata.get("resourceVersion") or ""),
-        json=orjson.dumps(obj),
+        json=tight(orjson.dumps(obj)),
         instance=instance_of(obj),
         owners=owners,
         deleting="deletionTimestamp" in metadata,
@@ -76,7 +77,7 @@ def row_of(obj: Mapping[str, Any], instance_of: InstanceOf) -> Live:
 def _applied(entries: Iterable[Mapping[str, Any]] | None) -> bytes:
     for entry in entries or ():
         if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply" and not entry.get("subresource"):
-            return orjson.dumps(entry.get("fieldsV1") or {})
+            return tight(orjson.dumps(entry.get("fieldsV1") or {}))
     return b""
 
 

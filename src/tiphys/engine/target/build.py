@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import orjson
 
 from tiphys.apimachinery.names import GroupKind, ResourceKey
-from tiphys.apimachinery.yamljson import canonical_json, digest
+from tiphys.apimachinery.yamljson import canonical_json, digest, tight
 from tiphys.engine.states import Rendered, RenderedObject, Target, TargetState
 from tiphys.engine.target.tracking import CRD_KIND, Mark, mark
 from tiphys.model.annotations import annotations_of, is_hook, is_ignored, is_skipped, sync_options, sync_wave
@@ -148,7 +148,7 @@ def _build(item: RenderedObject, placement: Placement, namespaced: bool | None) 
         namespace=namespace or placement.namespace,
         how=placement.mark,
     )
-    json = canonical_json(manifest)
+    json = tight(canonical_json(manifest))
     return Target(
         key=key,
         version=item.gvk.version,
