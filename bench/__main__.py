@@ -71,8 +71,8 @@ def parser() -> argparse.ArgumentParser:
 def selection(given: argparse.Namespace) -> list[argparse.Namespace]:
     """Every benchmark at a size at which all of them take about ten minutes, by blocks that share a control plane."""
     cases: list[dict[str, Any]] = [
-        {"benches": ["B1", "B2", "B3", "B8"], "n": 100, "flavour": "plain", "idle": 60.0},
-        {"benches": ["B1", "B3"], "n": 99, "flavour": "mixed", "rounds": 5},
+        {"benches": ["B1", "B2", "B3", "B8"], "n": 100, "flavour": "plain", "idle": 45.0},
+        {"benches": ["B1", "B3"], "n": 99, "flavour": "mixed", "rounds": 5, "lag": True},
         {"benches": ["B4"], "n": 30},
         {"benches": ["B6"]},
         {"benches": ["B5"]},

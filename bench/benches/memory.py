@@ -14,7 +14,7 @@ from bench.floor import drive
 from bench.meter import Meter, memory_of
 from bench.run import TAIL_S, Figures, Run
 
-SETTLE_S = 30.0
+SETTLE_S = 15.0
 LIMIT_S = 600.0
 SPACES = 20
 

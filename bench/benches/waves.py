@@ -13,8 +13,10 @@ from bench.floor import send
 from bench.meter import Meter, Spent
 from bench.run import Figures, Run, spread
 
-WAVES, SETS = 10, 3
-DELAYS = (0, 2)
+WAVES = 10
+DELAYS = {0: 3, 2: 2}
+"""Applications one after the other, by the pause between waves in seconds."""
+
 NAMESPACE = "bench-waves"
 LIMIT_S = 900.0
 
@@ -58,7 +60,7 @@ def applications(name: str, *, chained: bool) -> list[workload.App]:
 async def ten_waves(run: Run) -> Figures:
     """Several applications one after the other, for each pause; the first meets caches that are cold."""
     await run.namespaces([NAMESPACE])
-    names = [f"d{delay}s{turn}" for delay in DELAYS for turn in range(SETS)]
+    names = [f"d{delay}s{turn}" for delay, sets in DELAYS.items() for turn in range(sets)]
     await run.repository("waves", {path: text for name in names for path, text in files(name).items()})
     found: Figures = {}
     if run.options.floor:
@@ -75,7 +77,7 @@ async def ten_waves(run: Run) -> Figures:
 
 async def _waves(run: Run, delay: int) -> Figures:
     times, total = [], Spent()
-    for turn in range(SETS):
+    for turn in range(DELAYS[delay]):
         apps = applications(f"d{delay}s{turn}", chained=isinstance(run.engine, Flux))
         meter, started = Meter(run.site, run.engine), time.monotonic()
         await run.engine.submit(run.api, apps, run.urls)
@@ -83,7 +85,7 @@ async def _waves(run: Run, delay: int) -> Figures:
         times.append(await run.verdicts.each(keys, settled, within_s=LIMIT_S, what="ten waves") - started)
         await asyncio.sleep(2)
         total = total.plus(meter.read())
-    return {"wall_ms": spread(times), "first_wall_ms": round(times[0] * 1000, 1), **total.per(SETS, "app")}
+    return {"wall_ms": spread(times), "first_wall_ms": round(times[0] * 1000, 1), **total.per(len(times), "app")}
 
 
 async def _floor(run: Run) -> Figures:
