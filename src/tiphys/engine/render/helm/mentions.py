@@ -1,8 +1,11 @@
 """What the text of a chart may ask for beside its values: the cluster's capabilities, and files through `.Files`.
 
 Templates are cut into tokens, nothing is run; values are only searched. What is found may be too much: then a file too
-many is read. It is too little only for a template that spells `Files` so that the word is not in its text, or that hands
-its whole root to a named template which writes all of it down; then the files are not there for the template either.
+many is read.
+
+Differs: a template that spells `Files` so that the word is not in its text, or that hands its whole root to a named template
+which writes all of it down, finds the files missing that Helm would show it, because looking for such would make every
+chart read all of its folder, and so every commit there a render of all that share it.
 """
 
 from __future__ import annotations

@@ -44,6 +44,7 @@ def plan_helm(
     `charts` remembers charts between plans. Runs in a thread. Raises StageError.
 
     Source: compat 1.4.
+    Differs: what no template can read is not given to Helm and does not count as read; see `mentions` for what that means.
     """
     options = read_options(block, context.env)
     reads: Reads = {}

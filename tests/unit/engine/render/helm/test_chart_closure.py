@@ -111,6 +111,16 @@ def test_a_packed_subchart_is_part_of_the_chart(repository: Repository) -> None:
     assert not found.uses_kube
 
 
+async def test_a_chart_in_the_root_reads_no_more_than_another(repository: Repository, tools: Renderer) -> None:
+    files = {path.removeprefix("chart/"): content for path, content in small().items()}
+    snapshot = repository.snapshot({**files, "other/a.yaml": "1", "values-b.yaml": "v: b\n"})
+    found = plan_helm(snapshot.tree, "", {}, CONTEXT, tool_version="", charts=Charts())
+    assert {file.path for file in found.files} == set(files)
+    assert await data(tools, snapshot, path=".") == {"v": "1"}
+    await data(tools, repository.snapshot({"other/a.yaml": "2", "values-b.yaml": "v: c\n"}), path=".")
+    assert tools.renders == 1
+
+
 def test_a_folder_in_charts_that_is_no_chart_is_given_so_that_helm_says_so(repository: Repository) -> None:
     found = plan(repository.snapshot({**SHARED, "chart/charts/other/README.md": "1"}))
     assert given(found) == LOADED | {"charts/other/README.md"}
