@@ -159,10 +159,10 @@ def _bookmark(view: View, event: WatchEvent, first: bool) -> Object:
             blank["spec"]["replicas"] = 0
         shown = {**blank, **shown}  # what is written of every object of the kind, set or not
     if view.form is Form.TABLE:
-        row = {"cells": [""] * len(tables.columns_of(resource)), "object": tables.partial_object(shown)}
-        table = tables.build_table(
-            resource, [], {"resourceVersion": str(event.rv)}, include="None", now=view.now, with_columns=first
-        )
+        nameless = {**shown, "metadata": {"name": "", **metadata}}
+        row = {"cells": tables.cells_of(resource, nameless, view.now), "object": tables.partial_object(shown)}
+        listed = {"resourceVersion": str(event.rv)}
+        table = tables.build_table(resource, [], listed, include="None", now=view.now, with_columns=first)
         return {**table, "rows": [row]}
     if view.form is Form.PARTIAL:
         return tables.partial_object(shown)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -41,6 +42,7 @@ Header = tuple[bytes, bytes]
 
 BODY_LIMIT = 3 * 1024 * 1024
 BOOKMARK_EVERY_S = 60.0
+LAST_BOOKMARK_S = 2.0  # before the end of a watch
 MAX_WATCH_S = 3600.0  # a watch without timeoutSeconds ends some time, as on the real server
 
 _JSON: Header = (b"content-type", b"application/json")
@@ -97,6 +99,8 @@ class App:
             await _send_error(send, internal(exc))
 
     async def _serve(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
+        if "/watch/" in scope["path"]:
+            scope = _as_watch(scope)
         path: str = scope["path"]
         method: str = scope["method"]
         if path.startswith(_HEALTH) and (path in _HEALTH or path.rpartition("/")[2] in _CHECKS):
@@ -264,7 +268,7 @@ class App:
             async with asyncio.TaskGroup() as group:
                 leaving = group.create_task(_until_left(receive, watch))
                 if answer.bookmarks:
-                    bookmarks = group.create_task(self._send_bookmarks(watch))
+                    bookmarks = group.create_task(self._send_bookmarks(watch, answer.timeout_s))
                 try:
                     await self._send_events(answer, send)
                 finally:
@@ -295,10 +299,29 @@ class App:
                 first = False
             await send({"type": "http.response.body", "body": b"".join(lines), "more_body": True})
 
-    async def _send_bookmarks(self, watch: Watch) -> None:
+    async def _send_bookmarks(self, watch: Watch, timeout_s: float | None) -> None:
+        """Now and then, and a last one shortly before the watch ends. Source: apiserver storage/cacher nextBookmarkTime."""
+        left = (timeout_s or MAX_WATCH_S) - LAST_BOOKMARK_S
         while not watch.closed:
-            await self._core.clock.sleep(self._bookmark_every_s)
+            pause = min(self._bookmark_every_s, left) if left > 0 else self._bookmark_every_s
+            await self._core.clock.sleep(pause)
+            left -= pause
             watch.poke_bookmark()
+
+
+_WATCHED = re.compile(r"(/api/v1|/apis/[^/]+/[^/]+)/watch(/.+)")
+
+
+def _as_watch(scope: Scope) -> Scope:
+    """A GET below the deprecated prefix `/watch/` is one of the collection, with `watch=true`; of the one that is named."""
+    found = _WATCHED.fullmatch(scope["path"])
+    if found is None or scope["method"] != "GET":
+        return scope
+    path, query = found[1] + found[2], b"watch=1"
+    words = found[2].split("/")[1:]
+    if len(words) in (2, 4) and (len(words) == 4 or words[0] != "namespaces" or not found[1].startswith("/apis")):
+        path, query = path.rpartition("/")[0], b"watch=1&fieldSelector=metadata.name%3D" + words[-1].encode()
+    return {**scope, "path": path, "query_string": query + b"&" + scope["query_string"]}
 
 
 def _accept(headers: dict[bytes, bytes]) -> str:

@@ -141,6 +141,8 @@ def delete(store: Store, resource: Resource, record: Record, options: DeleteOpti
             marked = _marked(old, clock) if resource.bucket == "pods" else last or old
             shows = shows or resource.bucket in _SHOWN_WHEN_DRY
             return Deleted(record, True, marked if shows else None, 0)
+        if resource.bucket == "pods" and not deleting and last is not None:
+            record, last = store.put(resource.bucket, record.key, last), None  # it is told to end before it ends
         removed = store.remove(resource.bucket, record.key, last)
         shown = removed.obj if shows else None
         return Deleted(record, True, shown, removed.rv)

@@ -25,7 +25,7 @@ from tiphys.devcluster.gojson import read_json
 from tiphys.devcluster.namespaces import finalize
 from tiphys.devcluster.negotiation import Form, Query, asks_for_list, object_form, patch_type
 from tiphys.devcluster.patches import PatchRequest, readable
-from tiphys.devcluster.reads import ListOptions, check_version, fetch, list_page, parse_version
+from tiphys.devcluster.reads import ListOptions, check_version, check_version_form, fetch, list_page, parse_version
 from tiphys.devcluster.resources import Resource
 from tiphys.devcluster.reviews import answer_review
 from tiphys.devcluster.routes import ObjectPath
@@ -190,6 +190,7 @@ class Handlers:
             selection.name = request.path.name
         store = self._core.store
         await store.settled(resource.bucket)
+        check_version_form(options.resource_version)
         version = parse_version(options.resource_version)
         watch = Watch(store, resource.bucket, selection)
         answer = WatchAnswer(watch, self._view(resource, request), options.allow_bookmarks, options.timeout_s)
@@ -197,9 +198,11 @@ class Handlers:
         try:
             if version > store.last_rv and initial:
                 raise apierrors.Timeout(f"Too large resource version: {version}, current: {store.committed_rv}")
-            if not initial and (version == 0 or version > store.last_rv):
+            if not initial and version == 0:
                 version = store.committed_rv
-            mark_end = options.send_initial_events is True and options.allow_bookmarks
+            # A watch in the old way, from the start, is one with initial events if it takes bookmarks.
+            legacy = options.send_initial_events is None and not options.match and version == 0
+            mark_end = (options.send_initial_events is True or legacy) and options.allow_bookmarks
             watch.start(version, initial=initial, mark_end=mark_end)
         except apierrors.Expired as exc:
             answer.error = exc
@@ -372,9 +375,11 @@ class Handlers:
         expected = GroupVersionKind(resource.group, resource.version, resource.kind)
         obj = decode_body(request.body, request.content_type, expected).obj
         now = format_time(self._core.clock.now())
+        manager = self._options(request, "Ignore").manager
+        track = self._core.writer.ownership.track
         answer = answer_review(
             resource.kind,
-            obj,
+            track(resource, None, obj, manager=manager, subresource="", now=now),
             user=request.user,
             namespace=request.path.namespace,
             auth=self._core.auth,
@@ -506,16 +511,22 @@ def _package(resource: Resource) -> str:
     return resource.group.partition(".")[0] or "core"
 
 
+_PROTOBUF_STREAM = "application/vnd.kubernetes.protobuf;stream=watch"
+
+
 def _check_form(resource: Resource, request: Request) -> None:
     """Refuse a form that cannot be written. Raises NotAcceptable."""
     is_list = request.method == "GET" and not request.path.name
     try:
-        form, _ = object_form(request.accept)
+        form, yaml = object_form(request.accept)
     except apierrors.NotAcceptable as exc:
         if is_list and exc.message.startswith("406: ") and resource.custom is None:
-            streams = "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
+            streams = f"application/json;stream=watch, {_PROTOBUF_STREAM}"
             raise apierrors.NotAcceptable(f"{exc.message}, {streams}") from None
         raise
+    if yaml and is_list and request.query.flag("watch"):
+        streams = "application/json;stream=watch" + ("" if resource.custom else f", {_PROTOBUF_STREAM}")
+        raise apierrors.NotAcceptable(f"only the following media types are accepted: {streams}")
     of_one = form is Form.PARTIAL and not asks_for_list(request.accept)
     if of_one and is_list and not request.query.flag("watch"):
         raise apierrors.NotAcceptable(

@@ -131,11 +131,16 @@ def parse_version(text: str) -> int:
     return int(text)
 
 
-def check_version(store: Store, text: str) -> None:
-    """A version of which a single object is to be at least. Raises ApiError."""
+def check_version_form(text: str) -> None:
+    """A version that is none is an internal error wherever a single object or a watch is asked for. Raises ApiError."""
     if text and not (text.isascii() and text.isdigit()):
         said = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
         raise apierrors.ApiError(said)
+
+
+def check_version(store: Store, text: str) -> None:
+    """A version of which a single object is to be at least. Raises ApiError."""
+    check_version_form(text)
     if text and int(text) > store.committed_rv:
         raise _too_new(int(text), store.committed_rv)
 
@@ -180,6 +185,8 @@ async def list_page(store: Store, resource: Resource, selection: Selection, opti
     end = records[-1].key if records else ""
     if not selection.is_all:
         records = [record for record in records if selection.matches(record)]
+    if selection.name and records:
+        end = records[-1].key  # one object is read, and nothing beside it
     if start_after:
         records = [record for record in records if record.key > start_after]
     # What comes after a full page is not looked at: there is a next one even if nothing on it is wanted.

@@ -157,7 +157,14 @@ class Registry:
             self._groups[group] = dict(sorted(kept.items(), key=lambda item: version_rank(item[0]), reverse=True))
         else:
             self._groups.pop(group, None)
+        # Groups of custom resources follow the built-in ones, by name.
+        custom = sorted(name for name in self._groups if self._is_wholly_custom(name))
+        for name in custom:
+            self._groups[name] = self._groups.pop(name)
         self.generation += 1
+
+    def _is_wholly_custom(self, group: str) -> bool:
+        return all(one.custom for resources in self._groups[group].values() for one in resources.values())
 
 
 def version_rank(version: str) -> tuple[int, int, int, str]:

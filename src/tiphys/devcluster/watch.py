@@ -42,12 +42,14 @@ class Watch:
         self._wake: asyncio.Event = asyncio.Event()
         self._unsubscribe: Callable[[], None] | None = None
         self._everything = selection.is_all and selection.namespace is None
+        self._after = 0  # what is not newer is not told
         self.overflowed = False
         self.closed = False
 
     def start(self, rv: int | None, *, initial: bool, mark_end: bool = False) -> None:
         """Begin. `initial`: first what exists, as ADDED; else what changed after `rv`. Raises Expired.
 
+        Of a version yet to come nothing is told until it has come.
         `mark_end`: a bookmark that says the initial events have been sent follows them.
         """
         if initial:
@@ -58,7 +60,9 @@ class Watch:
                 self._queue.append(WatchEvent("BOOKMARK", None, self._store.committed_rv, initial_end=True))
         else:
             assert rv is not None
-            missed = self._store.since(self._bucket, rv)
+            if rv > self._store.last_rv:
+                self._after = rv
+            missed = self._store.since(self._bucket, min(rv, self._store.committed_rv))
             if missed is None:
                 raise Expired(f"too old resource version: {rv} ({self._store.oldest_rv})")
             for event in missed:
@@ -69,7 +73,7 @@ class Watch:
 
     def offer(self, event: Event) -> None:
         """Take one committed event; objects that enter or leave the selection appear and disappear."""
-        if self.overflowed or self.closed:
+        if self.overflowed or self.closed or event.rv <= self._after:
             return
         seen: WatchType = event.type
         record = event.record

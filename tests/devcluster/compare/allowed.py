@@ -18,7 +18,10 @@ TABLE = Path(__file__).parent / "differences.yaml"
 
 @dataclass(frozen=True)
 class Row:
-    """One wanted difference. `patterns`: a case, a place in its answer, and a text that one of the two values holds."""
+    """One wanted difference. `patterns`: a case, a place in its answer, and a text that one of the two values holds.
+
+    `shown_by`: which comparison shows it, when not that of requests: clients, watches or random.
+    """
 
     id: str
     where: str
@@ -26,6 +29,7 @@ class Row:
     there: str
     patterns: tuple[tuple[re.Pattern[str], re.Pattern[str], str], ...]
     untested: str
+    shown_by: str = "requests"
 
     def allows(self, found: Difference) -> bool:
         """Whether the row is about this difference."""
@@ -46,7 +50,8 @@ def rows(path: Path = TABLE) -> list[Row]:
             for entry in one.get("match", ())
             for case in ([entry["case"]] if isinstance(entry["case"], str) else entry["case"])
         )
-        found.append(Row(one["id"], one["where"], one["here"], one["there"], patterns, one.get("untested", "")))
+        shown_by = one.get("shown_by", "requests")
+        found.append(Row(one["id"], one["where"], one["here"], one["there"], patterns, one.get("untested", ""), shown_by))
     return found
 
 
@@ -54,7 +59,9 @@ def _pattern(glob: str) -> re.Pattern[str]:
     return re.compile(translate(glob.replace("[", "[[]")))
 
 
-def judged(found: Iterable[Difference], table: Iterable[Row]) -> tuple[list[Difference], list[Row]]:
+def judged(
+    found: Iterable[Difference], table: Iterable[Row], comparison: str = "requests"
+) -> tuple[list[Difference], list[Row]]:
     """Differences that no row allows, and rows that allowed none although a request should show them."""
     table = list(table)
     used: set[str] = set()
@@ -64,4 +71,5 @@ def judged(found: Iterable[Difference], table: Iterable[Row]) -> tuple[list[Diff
         used.update(row.id for row in allowing)
         if not allowing:
             unlisted.append(one)
-    return unlisted, [row for row in table if not row.untested and row.id not in used]
+    due = [row for row in table if row.shown_by == comparison and not row.untested]
+    return unlisted, [row for row in due if row.id not in used]

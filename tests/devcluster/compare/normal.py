@@ -11,7 +11,7 @@ from typing import Any
 _UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TIME = re.compile(r"20[23]\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 _ADDRESS = re.compile(r"\b10\.96\.\d+\.\d+\b")
-_GENERATED = re.compile(r"\b((?:gen|g|kube-api-access|UPPER)-|x{58})[bcdfghjklmnpqrstvwxz2456789]{5}\b")
+_GENERATED = re.compile(r"\b((?:kopf-event|gen|g|kube-api-access|UPPER)-|x{58})[bcdfghjklmnpqrstvwxz2456789]{5}\b")
 _VERSION_IN_TEXT = re.compile(r"(\"resourceVersion\\?\":\s?\\?\"|resourceVersion: |record \(|version: )\d+")
 _TOO_OLD = re.compile(r"(too old resource version: |The provided resource version is too old: )\d+ \(\d+\)")
 _TOO_LARGE = re.compile(r"(Too large resource version: \d+, current: )\d+")

@@ -1,0 +1,1 @@
+"""What real clients ask, captured once, and how both servers answer it."""

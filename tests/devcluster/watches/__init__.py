@@ -1,0 +1,1 @@
+"""Transcripts of watches: what several watchers are told while objects change, on both servers."""
