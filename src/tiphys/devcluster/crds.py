@@ -66,9 +66,9 @@ class CustomVersion:
         out.update((key, value) for key, value in pruned.items() if key not in out)
         return out, unknown + lost
 
-    def default(self, obj: Object) -> None:
-        """Fill the schema's defaults into `obj`; nulls that are not allowed go."""
-        filled = schemas.fill(obj, self.schema)
+    def default(self, obj: Object, *, keep_nulls: bool = False) -> None:
+        """Fill the schema's defaults into `obj`; nulls that are not allowed go, unless they are to be refused."""
+        filled = schemas.apply_defaults(obj, self.schema) if keep_nulls else schemas.fill(obj, self.schema)
         if filled is not obj:
             obj.update(filled)
             for key in obj.keys() - filled.keys():

@@ -103,12 +103,12 @@ class Rules:
                 f" ({resource.api_version})"
             )
 
-    def default(self, resource: Resource, obj: Object) -> None:
-        """Fill the kind's defaults into `obj`, which belongs to the caller."""
+    def default(self, resource: Resource, obj: Object, *, applied: bool = False) -> None:
+        """Fill the kind's defaults into `obj`, which belongs to the caller. `applied`: nulls are not left out of it."""
         if resource.custom is None:
             default_in_place(obj, _gvk(resource))
         else:
-            resource.custom.default(obj)
+            resource.custom.default(obj, keep_nulls=applied)
 
     def prepare_create(self, resource: Resource, obj: Object, *, now: str, user: Mapping[str, Any] | None) -> None:
         """What the kind's strategy and admission put into a new object. Raises ApiError."""

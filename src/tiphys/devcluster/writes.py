@@ -367,7 +367,7 @@ class Writer:
         if given and given != "0" and given != str(record.rv):
             raise apierrors.conflict(resource.plural, resource.group, name)
         new["metadata"]["resourceVersion"] = str(record.rv)
-        self.rules.default(resource, new)
+        self.rules.default(resource, new, applied=tracked and not subresource)
         if options.guard is not None:
             options.guard(new, live)
         now = format_time(self.clock.now())

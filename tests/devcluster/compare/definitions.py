@@ -160,7 +160,7 @@ SPECS: tuple[Any, ...] = (
     {"port": "http"}, {"port": 80}, {"port": True}, {"ratio": 0.3}, {"ratio": 1}, {"on": "yes"}, {"on": None}, {"at": "x"}, {"at": "2020-01-01T00:00:00Z"},
     {"tags": ["a", "a"]}, {"tags": ["a", "b", "c", "d"]}, {"tags": "a"}, {"tags": [1]}, {"parts": [{"name": "a"}, {"name": "a"}]}, {"parts": [{}]}, {"parts": [{"name": "a", "n": 5, "z": 1}]},
     {"any": {"x": {"y": [1]}}}, {"any": 1}, {"map": {"a": 1}}, {"map": {"a": "x"}}, {"map": {"a": 1, "b": 2, "c": 3}}, {"maybe": None}, {"word": None}, {"inner": {"x": None}}, {"inner": None},
-    {"inner": {"q": 1}}, {"nope": 1}, {"size": None}, {"atomic": {"a": "b"}}, {"size": 0, "word": "X", "color": 1, "tags": ["a", "a"], "nope": {}}, "text", [], None,
+    {"inner": {"q": 1}}, {"nope": 1}, {"size": None}, {"atomic": {"a": "b"}}, {"size": 0, "word": "X", "color": 1, "tags": ["a", "a"]}, "text", [], None,
 )  # fmt: skip
 
 

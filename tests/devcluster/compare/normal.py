@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 _UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -85,6 +86,7 @@ def _text(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
+@lru_cache(maxsize=1 << 16)
 def _plain_text(value: str, key: str) -> str:
     if key == "resourceVersion" and value.isdigit() and value != "0":
         return "VERSION"
