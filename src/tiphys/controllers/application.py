@@ -147,7 +147,12 @@ class ApplicationController:
 
     def _look_together(self, key: Key, known: Known) -> None:
         """From now on an Application is looked at together with those that stand where it does, if that can be."""
-        where = self._comparer.standing(known) if known.held is None else None
+        app = self._plane.applications.get(key)
+        if app is None or app is not known.app or known.held is not None:
+            return
+        if skips_reconcile(known.app.annotations) or known.app.deletion_timestamp is not None:
+            return
+        where = self._comparer.standing(known)
         if where is not None:
             self._standing.admit(key, *where)
 

@@ -122,3 +122,19 @@ async def test_an_application_that_no_commit_touches_says_the_newest_one_in_time
             return await alone.config_map("a") == {"a": "new"}
 
         await alone.until(new, "its own change is deployed")
+
+
+async def test_an_application_that_is_to_be_left_alone_is_not_even_told_its_revision(alone: Bench) -> None:
+    alone.repo.commit({"apps/a.yaml": config_map("a"), "elsewhere/b": "0"})
+    async with alone.engine() as engine:
+        period = {"data": {"timeout.reconciliation": "1s", "timeout.reconciliation.jitter": "0s"}}
+        await alone.client.patch(CONFIG_MAPS, "argocd-cm", period, "argocd", content_type=MERGE, field_manager="test")
+        await alone.create(syncPolicy=AUTOMATED)
+        await alone.until_status(sync="Synced", phase="Succeeded")
+        await alone.patch({"metadata": {"annotations": {"argocd.argoproj.io/skip-reconcile": "true"}}})
+        await alone.quiet(engine)
+        before = await alone.app()
+        for number in range(3):
+            alone.repo.commit({"elsewhere/b": str(number + 1)})
+            await asyncio.sleep(1.0)
+        assert (await alone.app())["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
