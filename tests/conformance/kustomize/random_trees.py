@@ -53,8 +53,11 @@ def _directory(
         kustomization["resources"].append(random.choice(["", "./"]) + f"{number}.yaml")
     objects += own
     _changes(random, kustomization, objects)
-    patches = []
+    patches: list[dict[str, Any]] = []
     for number in range(random.choice([0, 0, 1, 2])):
+        if random.random() < 0.4:
+            patches.append(_targeted(random, random.choice(objects)))
+            continue
         text = _written(random, _patch(random, random.choice(objects)))
         if random.random() < 0.5:
             patches.append({"patch": text})
@@ -63,7 +66,7 @@ def _directory(
             patches.append({"path": f"patch-{number}.yaml"})
     if patches:
         kustomization["patches"] = patches
-        if random.random() < 0.2:
+        if random.random() < 0.2 and "target" not in patches[-1]:
             kustomization["patchesStrategicMerge"] = [next(iter(kustomization["patches"].pop().values()))]
     files[f"{directory}/kustomization.yaml"] = _written(random, kustomization)
     return directory
@@ -154,6 +157,36 @@ def _patch(random: Random, target: dict[str, Any]) -> dict[str, Any]:
             if random.random() < 0.5:
                 del body["spec"][key]
     return {"apiVersion": target["apiVersion"], "kind": kind, "metadata": metadata, **body}
+
+
+def _targeted(random: Random, target: dict[str, Any]) -> dict[str, Any]:
+    selector = {"kind": target["kind"]}
+    if random.random() < 0.5:
+        selector["name"] = target["metadata"]["name"]
+    if random.random() < 0.2:
+        selector["version"] = target["apiVersion"].rpartition("/")[2]
+    if random.random() < 0.5:
+        patch = {**_patch(random, target), "metadata": {"name": "any", "labels": {"patched": "all"}}}
+        if random.random() < 0.3:
+            patch["kind"] = "Anything"
+        return {"target": selector, "patch": _written(random, patch)}
+    operations = random.sample(
+        [
+            {"op": "add", "path": "/metadata/labels", "value": {"json": "yes"}},
+            {"op": "add", "path": "/metadata/annotations/example.com~1a", "value": random.choice(TEXTS)},
+            {"op": "replace", "path": "/spec/replicas", "value": 7},
+            {"op": "remove", "path": "/spec/selector"},
+            {"op": "add", "path": "/spec/template/spec/containers/0/args", "value": ["x", "2"]},
+            {"op": "add", "path": "/spec/template/spec/containers/-", "value": {"name": "late", "image": "nginx"}},
+            {"op": "replace", "path": "/data", "value": {"z": random.choice(TEXTS)}},
+            {"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "nginx:9"},
+        ],
+        random.choice([1, 1, 2]),
+    )
+    return {
+        "target": selector,
+        "patch": json.dumps(operations) if random.random() < 0.5 else yaml.safe_dump(operations),
+    }
 
 
 def _container(random: Random, name: str) -> dict[str, Any]:

@@ -91,7 +91,15 @@ def test_what_one_build_changes_does_not_show_in_the_next(builds: DirectBuilds) 
     [
         "configMapGenerator: [{name: x}]",
         "components: [../part]",
-        "patches: [{target: {kind: Deployment}, path: patch.yaml}]",
+        "patches: [{target: {kind: Deploy.*}, path: patch.yaml}]",
+        "patches: [{target: {labelSelector: a}, path: patch.yaml}]",
+        "patches: [{target: {}, path: patch.yaml}]",
+        "patches: [{target: {kind: Deployment}, path: patch.yaml, options: {allowNameChange: true}}]",
+        "patches: [{target: {kind: Deployment}, patch: '[{op: remove, path: /spec/nope}]'}]",
+        "patches: [{target: {kind: Deployment}, patch: '[{op: test, path: /kind, value: Deployment}]'}]",
+        "patches: [{target: {kind: Deployment}, patch: '[{op: replace, path: /metadata/name, value: x}]'}]",
+        "patches: [{target: {kind: Deployment}, patch: '[{op: add, path: /spec/template/spec/containers/5, value: {}}]'}]",
+        "patches: [{target: {kind: Deployment}, patch: '[{op: copy, from: /kind, path: /x}]'}]",
         "patches: [{patch: '[{op: remove, path: /spec}]'}]",
         "patches: [{patch: '{apiVersion: apps/v1, kind: Deployment, metadata: {name: other}}'}]",
         "patches: [{patch: '{apiVersion: apps/v1, kind: Deployment, metadata: {name: web}, spec: null}'}]",
@@ -148,6 +156,33 @@ def test_custom_kinds_and_the_old_field_of_patches_are_built(builds: DirectBuild
     assert built is not None
     assert built[0]["metadata"] == {"name": "p-a", "creationTimestamp": None}
     assert built[0]["spec"] == {"parts": [{"name": "two"}]}
+
+
+def test_patches_with_a_target_are_built(builds: DirectBuilds) -> None:
+    overlay = """\
+resources: [../base]
+patches:
+- target: {kind: Deployment, name: web}
+  patch: |
+    - op: replace
+      path: /spec/template/spec/containers/0/image
+      value: nginx:1.28
+    - op: add
+      path: /metadata/labels
+      value: {tier: front}
+- target: {kind: ServiceAccount}
+  patch: |
+    kind: Any
+    metadata: {name: any, annotations: {a: b}}
+- target: {kind: Ingress}
+  patch: "[{op: remove, path: /spec}]"
+"""
+    built = _build(builds, {**BASE, "app/kustomization.yaml": overlay})
+    assert built is not None
+    account, deployment = built
+    assert account["metadata"] == {"name": "web", "annotations": {"a": "b"}}
+    assert deployment["metadata"] == {"name": "web", "labels": {"tier": "front"}}
+    assert deployment["spec"]["template"]["spec"]["containers"][0]["image"] == "nginx:1.28"
 
 
 def test_files_outside_the_directory_are_left_to_kustomize(builds: DirectBuilds) -> None:
@@ -211,6 +246,8 @@ def test_plain_scalars_that_mean_several_things(text: str) -> None:
         "%YAML 1.1\n---\na: b\n",
         "a: b\r\n",
         "- a\n",
+        "[]\n",
+        "- {apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n",
         "a: [b\n",
     ],
 )

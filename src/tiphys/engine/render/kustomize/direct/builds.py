@@ -12,8 +12,9 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Final
 
+from tiphys.engine.render.kustomize.direct.jsonpatch import patch_json, paths_of
 from tiphys.engine.render.kustomize.direct.merge import Merge
-from tiphys.engine.render.kustomize.direct.resources import Resource, Resources, check_object
+from tiphys.engine.render.kustomize.direct.resources import Resource, Resources, check_name, check_object, check_pairs
 from tiphys.engine.render.kustomize.direct.texts import UnclearError, read_documents
 from tiphys.engine.render.kustomize.fields import KUSTOMIZATION_NAMES
 from tiphys.engine.render.kustomize.schema import Definitions
@@ -178,29 +179,61 @@ class _Build:
             found.set_image(entry)
 
     def _patch(self, directory: str, patch: Mapping[str, Any], found: Resources) -> None:
-        if patch.keys() == {"path"} and isinstance(patch["path"], str):
+        fields = patch.keys() - {"target"}
+        if fields == {"path"} and isinstance(patch["path"], str):
             path = posixpath.normpath(posixpath.join(directory, patch["path"]))
             data = self._inside(directory, patch["path"], path)
-        elif patch.keys() == {"patch"} and isinstance(patch["patch"], str):
+        elif fields == {"patch"} and isinstance(patch["patch"], str):
             data = patch["patch"].strip().encode()
         else:
             raise UnclearError("patch")
         documents = self._builds.documents(data)
         if not documents:
             raise UnclearError("patch")
+        if "target" in patch:
+            if not isinstance(patch["target"], dict):
+                raise UnclearError("target")
+            self._patch_all(found.selected(patch["target"]), documents)
+            return
         for document in documents:
             check_object(document)
-            target = found.patch_target(document)
-            target.check_patch(document)
-            before = dict(target.value["metadata"])
-            target.value = self._builds.patched(target.value, document)
-            metadata = target.value["metadata"]
-            metadata["name"] = before["name"]
-            if "namespace" in before:
-                metadata["namespace"] = before["namespace"]
-            else:
-                metadata.pop("namespace", None)
-            check_object(target.value)
+            self._merge(found.patch_target(document), document)
+
+    def _patch_all(self, targets: list[Resource], documents: list[dict[str, Any]]) -> None:
+        """A patch with a target, which says nothing of the objects by itself."""
+        if "op" in documents[0]:
+            for target in targets:
+                target.remember()
+                if not target.given.keys().isdisjoint(paths_of(documents)):
+                    raise UnclearError("given before")
+                patch_json(target.value, documents)
+                check_object(target.value)
+            return
+        if len(documents) > 1:
+            raise UnclearError("patch")
+        document = documents[0]
+        metadata = document.get("metadata")
+        if not isinstance(metadata, dict) or not isinstance(document.get("kind"), str) or "namespace" in metadata:
+            raise UnclearError("patch")
+        check_name(metadata.get("name"))
+        for field in ("labels", "annotations"):
+            if field in metadata:
+                check_pairs(metadata[field])
+        rest = {key: value for key, value in document.items() if key not in ("apiVersion", "kind")}
+        for target in targets:
+            self._merge(target, rest)
+
+    def _merge(self, target: Resource, patch: dict[str, Any]) -> None:
+        target.check_patch(patch)
+        before = dict(target.value["metadata"])
+        target.value = self._builds.patched(target.value, patch)
+        metadata = target.value["metadata"]
+        metadata["name"] = before["name"]
+        if "namespace" in before:
+            metadata["namespace"] = before["namespace"]
+        else:
+            metadata.pop("namespace", None)
+        check_object(target.value)
 
 
 def _text(kustomization: Mapping[str, Any], field: str) -> str:

@@ -29,6 +29,7 @@ DEFAULT_NAMESPACE: Final = "default"
 _NAME = re.compile(r"[a-z](?:[-a-z0-9.]{0,250}[a-z0-9])?")
 _IMAGE_NAME = re.compile(r"[A-Za-z0-9._/:-]+")
 _IMAGE_PART = re.compile(r"[A-Za-z0-9._/:@-]+")
+_SELECTED = re.compile(r"[A-Za-z0-9/-]+")  # the pattern that is just itself
 _OWN_ANNOTATIONS = re.compile(r"config\.(?:kubernetes|k8s)\.io")
 
 
@@ -112,7 +113,7 @@ def check_object(document: Mapping[str, Any]) -> None:
         check_name(metadata["namespace"])
     for field in ("labels", "annotations"):
         if field in metadata:
-            _check_pairs(metadata[field])
+            check_pairs(metadata[field])
     if any(_OWN_ANNOTATIONS.search(key) for key in metadata.get("annotations", ())):
         raise UnclearError("annotation of Kustomize")
 
@@ -124,7 +125,8 @@ def check_name(name: object) -> str:
     return name
 
 
-def _check_pairs(pairs: object) -> dict[str, str]:
+def check_pairs(pairs: object) -> dict[str, str]:
+    """Labels or annotations: texts, at least one. Raises UnclearError."""
     if not isinstance(pairs, dict) or not pairs or not all(isinstance(one, str) for one in pairs.values()):
         raise UnclearError("pairs")
     if not all(is_text(key) for key in pairs):
@@ -164,6 +166,22 @@ class Resources:
             raise UnclearError("target of a patch")
         return found[0]
 
+    def selected(self, target: Mapping[str, Any]) -> list[Resource]:
+        """All objects that the target of a patch selects; of an object's names, the first and the present one count."""
+        if not target or not target.keys() <= {"group", "version", "kind", "name"}:
+            raise UnclearError("target")
+        if not all(isinstance(value, str) and _SELECTED.fullmatch(value) for value in target.values()):
+            raise UnclearError("target")
+        found = []
+        for one in self.all:
+            group, _, version = str(one.value["apiVersion"]).rpartition("/")
+            has = {"group": group, "version": version, "kind": one.kind}
+            if any(target.get(field, value) != value for field, value in has.items()):
+                continue
+            if target.get("name") in (None, one.now.name, (one.before or [one.now])[0].name):
+                found.append(one)
+        return found
+
     def set_namespace(self, namespace: str) -> None:
         """`namespace`."""
         check_name(namespace)
@@ -187,7 +205,7 @@ class Resources:
 
     def add_labels(self, pairs: object, *, selectors: bool, templates: bool) -> None:
         """`commonLabels`, or one entry of `labels`."""
-        labels = _check_pairs(pairs)
+        labels = check_pairs(pairs)
         for one in self.all:
             fields = [Field(("metadata", "labels"), create=True)]
             if selectors or templates:
@@ -198,7 +216,7 @@ class Resources:
 
     def add_annotations(self, pairs: object) -> None:
         """`commonAnnotations`."""
-        annotations = _check_pairs(pairs)
+        annotations = check_pairs(pairs)
         for one in self.all:
             one.give([Field(("metadata", "annotations"), create=True), *ANNOTATIONS.get(one.kind, ())], annotations)
             check_object(one.value)

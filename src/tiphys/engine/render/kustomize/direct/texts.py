@@ -25,6 +25,7 @@ _TEXT_WITH_DIGITS = re.compile(
     | -[A-Za-z][A-Za-z0-9-]*""",
     re.VERBOSE,
 )
+_OPERATION = frozenset({"op", "path", "value"})
 _BEGINS_TEXT = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ/_")
 
 
@@ -33,8 +34,9 @@ class UnclearError(Exception):
 
 
 def read_documents(data: bytes) -> list[dict[str, Any]]:
-    """The objects of one file of YAML or JSON. Raises UnclearError for anything that is out of the ordinary.
+    """The objects of one file of YAML or JSON, or the operations of a JSON patch.
 
+    Raises UnclearError for anything that is out of the ordinary.
     No anchors, tags, floats, repeated or odd keys, no null but a `creationTimestamp`; no plain scalar that is a boolean, a
     date or a number to one reader and a text to another.
     """
@@ -45,6 +47,10 @@ def read_documents(data: bytes) -> list[dict[str, Any]]:
         documents = load_all(data, strict=True, limits=_LIMITS)
     except (yaml.YAMLError, YamlError, UnicodeError) as error:
         raise UnclearError("yaml") from error
+    if len(documents) == 1 and isinstance(documents[0], list):
+        documents = documents[0]
+        if not documents or not all(isinstance(one, dict) and one.keys() <= _OPERATION for one in documents):
+            raise UnclearError("list")
     for document in documents:
         if not isinstance(document, dict):
             raise UnclearError("document")
