@@ -118,6 +118,31 @@ def test_a_drain_respects_budgets_and_leaves_what_ignores_the_node(cluster: Embe
     assert pods == {"agent": "Running", "web": "Pending"}
 
 
+def test_evictions_are_answered_as_their_budgets_say(cluster: Embedded, ns: str) -> None:
+    def evict(pod: str) -> str:
+        body = json.dumps({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}})
+        path = f"/api/v1/namespaces/{ns}/pods/{pod}/eviction"
+        return cluster.kubectl("create", "--raw", path, "-f", "-", stdin=body, check=False)
+
+    for pod in ("two", "free", "sick"):
+        never = ("--annotations=embedded.tiphys.dev/never-ready=true",) if pod == "sick" else ()
+        cluster.kubectl("-n", ns, "run", pod, "--image=x", f"--labels=app={pod}", *never)
+        cluster.kubectl("-n", ns, "wait", "--for=jsonpath={.status.phase}=Running", f"pod/{pod}", "--timeout=10s")
+    for name, pod, least in (("a", "two", 1), ("b", "two", 0), ("c", "sick", 1)):
+        cluster.kubectl("-n", ns, "create", "pdb", name, f"--selector=app={pod}", f"--min-available={least}")
+        cluster.kubectl(
+            "-n", ns, "wait", "--for=jsonpath={.status.observedGeneration}=1", f"pdb/{name}", "--timeout=5s"
+        )
+
+    assert "This pod has more than one PodDisruptionBudget, which the eviction subresource does not" in evict("two")
+    assert '"status":"Success"' in evict("free")
+    assert 'pods "gone" not found' in evict("gone")
+    assert "(TooManyRequests): Cannot evict pod as it would violate the pod's disruption budget." in evict("sick")
+    always = '{"spec":{"unhealthyPodEvictionPolicy":"AlwaysAllow"}}'
+    cluster.kubectl("-n", ns, "patch", "pdb", "c", "--type=merge", "-p", always)
+    assert '"status":"Success"' in evict("sick")
+
+
 def test_a_taint_that_is_not_borne_drives_pods_off(cluster: Embedded, ns: str) -> None:
     deploy(cluster, ns, 1)
     before = get(cluster, ns, "pods")["items"][0]["metadata"]["name"]

@@ -118,6 +118,15 @@ def test_documents_of_a_real_server_that_are_not_here_say_so(cluster: Embedded, 
     assert said in cluster.kubectl("get", "--raw", path, check=False)
 
 
+def test_a_running_pod_is_not_resized(cluster: Embedded) -> None:
+    """As on a real cluster whose node cannot do it."""
+    wanted = '{"spec":{"containers":[{"name":"p","resources":{"requests":{"cpu":"1"}}}]}}'
+    printed = cluster.kubectl("patch", "pod", "p", "--subresource=resize", "-p", wanted, check=False)
+
+    assert '* spec: Invalid value: "BestEffort": Pod QOS Class may not change as a result of resizing' in printed
+    assert "* spec: Forbidden: Pod running on node without support for resize" in printed
+
+
 def test_usage_is_not_measured(cluster: Embedded) -> None:
     """As on any cluster without a metrics server: kubectl asks for nothing more."""
     assert "Metrics API not available" in cluster.kubectl("top", "pods", check=False)

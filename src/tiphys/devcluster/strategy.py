@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from tiphys.apimachinery import apierrors, goshapes
 from tiphys.apimachinery.apierrors import BadRequest, FieldCause, invalid_value
 from tiphys.apimachinery.names import GroupVersionKind
-from tiphys.devcluster import admission, certificates, limitranges, quota, validation
+from tiphys.devcluster import admission, certificates, limitranges, quota, resize, validation
 from tiphys.devcluster.addresses import Addresses, AddressPool
 from tiphys.devcluster.admission import Admission
 from tiphys.devcluster.advice import advice
@@ -130,6 +130,8 @@ class Rules:
         if resource.custom is not None:
             found = resource.custom.validate(obj, old)
             causes += found if subresource != "status" else [_below_status(one) for one in found]
+        if resource.bucket == "pods" and subresource == "resize" and old is not None:
+            causes += resize.problems(old, obj)
         if resource.bucket == _SIGNING_REQUESTS and old is not None and subresource:
             causes += certificates.status_problems(old, obj, approving=subresource == "approval")
         return causes

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tiphys.apimachinery import apierrors, jsonpatch, mergepatch
-from tiphys.apimachinery.apierrors import ApiError, BadRequest, TooManyRequests
-from tiphys.apimachinery.selector import SelectorError, parse_label_selector
-from tiphys.devcluster import deletion
+from tiphys.apimachinery.apierrors import ApiError, BadRequest
+from tiphys.devcluster import deletion, disruptions
 from tiphys.devcluster.auth import DEFAULT_TOKEN_LIFE_S, ISSUER, MAX_TOKEN_LIFE_S, MIN_TOKEN_LIFE_S, Authenticator
 from tiphys.devcluster.deletion import Deleted, DeleteOptions
 from tiphys.devcluster.objectmeta import Object
@@ -199,28 +198,10 @@ def bind(writer: Writer, resource: Resource, record: Record, binding: Object, op
 
 
 def evict(writer: Writer, resource: Resource, record: Record, eviction: Object, *, dry_run: bool) -> Deleted:
-    """Delete a Pod unless a disruption budget forbids it (429)."""
-    phase = (record.obj.get("status") or {}).get("phase")
-    guarded = not record.deleting and phase not in ("Pending", "Succeeded", "Failed")
-    budgets = writer.store.scan("poddisruptionbudgets.policy", record.namespace) if guarded else []
+    """Delete a Pod unless a disruption budget forbids it. Raises TooManyRequests, ApiError."""
+    budgets = writer.store.scan("poddisruptionbudgets.policy", record.namespace)
+    granting = disruptions.granting(record, budgets)
     now = format_time(writer.clock.now())
-    granting: Record | None = None
-    for budget in budgets:
-        spec, status = budget.obj.get("spec") or {}, budget.obj.get("status") or {}
-        try:
-            selected = parse_label_selector(spec.get("selector")).matches(record.labels)
-        except SelectorError:
-            selected = False
-        if selected and not status.get("disruptionsAllowed"):
-            message = "Cannot evict pod as it would violate the pod's disruption budget."
-            detail = (
-                f"The disruption budget {budget.name} needs {status.get('desiredHealthy', 0)} healthy pods and has"
-                f" {status.get('currentHealthy', 0)} currently"
-            )
-            causes = [{"reason": "DisruptionBudget", "message": detail}]
-            raise TooManyRequests(message, details={"causes": causes})
-        if selected:
-            granting = budget
     options = eviction.get("deleteOptions") or {}
     chosen = DeleteOptions(
         grace_period_s=options.get("gracePeriodSeconds"),
