@@ -11,6 +11,8 @@ TOOL_WORKER_ARGV = (sys.executable, "-I", "-m", "tiphys.engine.render.toolworker
 # third off a render with many calls of `tpl`, as long as that is not much.
 TOOL_WORKER_ENV = {"GOGC": "400", "GOMEMLIMIT": "256MiB"}
 
+HELM_TOOL = "Helm"  # here, so that a worker need not import what else there is to a source
+
 YAML_FORM = "yaml"
 JSON_FORM = "json"
 TOOL_FORM = "tool"  # YAML that a tool gave: every document is an object, nothing is passed over

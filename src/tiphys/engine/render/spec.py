@@ -11,9 +11,10 @@ import orjson
 
 from tiphys.apimachinery.yamljson import canonical_json
 from tiphys.engine.render.globs import Glob, GlobError
+from tiphys.engine.render.protocol import HELM_TOOL
 from tiphys.engine.states import StageError
 
-DIRECTORY, HELM, KUSTOMIZE, PLUGIN = "Directory", "Helm", "Kustomize", "Plugin"
+DIRECTORY, HELM, KUSTOMIZE, PLUGIN = "Directory", HELM_TOOL, "Kustomize", "Plugin"
 
 # In the order in which a conflict lists them.
 _TYPE_FIELDS = (("kustomize", KUSTOMIZE), ("helm", HELM), ("directory", DIRECTORY), ("plugin", PLUGIN))

@@ -28,8 +28,7 @@ from tiphys.engine.render.helm.sdk import Sdk, library_folder
 from tiphys.engine.render.kustomize.kustomizations import Kustomizations
 from tiphys.engine.render.kustomize.schema import packed_definitions
 from tiphys.engine.render.manifests import ManifestError, ObjectRow, parse_manifests
-from tiphys.engine.render.protocol import MAX_OUTPUT_BYTES, TOOL_FORM
-from tiphys.engine.render.spec import HELM
+from tiphys.engine.render.protocol import HELM_TOOL, MAX_OUTPUT_BYTES, TOOL_FORM
 from tiphys.engine.render.tools import ToolError
 from tiphys.engine.render.worker import allow_cpu, open_memory, usage
 from tiphys.model.annotations import HELM_HOOK, annotations_of, parse_csv
@@ -99,7 +98,7 @@ class _Tools:
     def _rows(self, header: dict[str, Any], contents: Sequence[memoryview]) -> list[ObjectRow]:
         tool, request, files = header["tool"], header["request"], header["files"]
         texts = [bytes(content) for content in contents]
-        if tool == HELM:
+        if tool == HELM_TOOL:
             given = {file[0]: text for file, text in zip(files, texts, strict=True)}
             return _rows(build_chart(given, request, self._chart_backend()), request, int(header["max_objects"]))
         rows = self._kustomize.rows({file[0]: text for file, text in zip(files, texts, strict=True)}, request)

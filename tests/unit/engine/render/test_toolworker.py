@@ -143,3 +143,13 @@ async def test_a_request_that_makes_no_sense_is_answered(serve: Serve, tmp_path:
         assert answer["problem"]
         assert len(pool.worker_pids) >= 1
     assert decode(encode({"a": 1}))[0] == {"a": 1}
+
+
+def test_a_worker_imports_only_what_it_needs() -> None:
+    """What it waits for when it starts: a third of it would be what only the engine needs."""
+    code = "import sys, tiphys.engine.render.toolworker; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.split())
+    assert "tiphys.engine.render.toolworker" in loaded
+    assert not loaded & {"tiphys.engine.states", "tiphys.model.application", "asyncio", "pygit2", "helm_python"}
