@@ -171,6 +171,8 @@ class ApplicationController:
                 return
         except (ApiError, ClusterUnreachable):
             pass  # whatever it is, it is seen when the Application is looked at by itself
+        except Exception as error:
+            self._bug(key, error)  # one Application must not keep the others from being written
         self.queue.add(key)
 
     def repository_moved(self, key: Key) -> None:

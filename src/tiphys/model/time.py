@@ -48,9 +48,7 @@ def format_time(moment: datetime) -> str:
     if moment.tzinfo is not UTC:
         moment = moment.astimezone(UTC)
     return (
-        moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-        if moment.year >= 1000
-        else f"{moment.isoformat(timespec='seconds')[:-6]}Z"
+        f"{moment.isoformat(timespec='seconds')[:-6]}Z"  # half of what strftime takes, and right before the year 1000
     )
 
 

@@ -39,12 +39,16 @@ class SystemClock:
 
 def format_time(moment: datetime) -> str:
     """Kubernetes `metav1.Time`: UTC, whole seconds, `2026-01-02T03:04:05Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return f"{moment.isoformat(timespec='seconds')[:-6]}Z"
 
 
 def format_micro_time(moment: datetime) -> str:
     """Kubernetes `metav1.MicroTime`: UTC with six digits of a second, `2026-01-02T03:04:05.000006Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return f"{moment.isoformat(timespec='microseconds')[:-6]}Z"
 
 
 def parse_time(text: str) -> datetime:
