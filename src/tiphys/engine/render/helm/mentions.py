@@ -108,11 +108,13 @@ def mentions_of_archive(packed: bytes) -> Mentions:
                     return ANYTHING
                 folders, _, name = member.name.rpartition("/")
                 is_template = "templates" in folders.split("/")
-                if is_template or name in ("values.yaml", "Chart.yaml"):
+                if member.isreg() and (is_template or name in ("values.yaml", "Chart.yaml")):
+                    if member.size > MAX_TEXT_BYTES or member.issparse():
+                        return ANYTHING
                     file = archive.extractfile(member)
                     text = file.read() if file is not None else b""
                     found |= mentions_of_template(text) if is_template else mentions_of_values(text)
-    except (zlib.error, tarfile.TarError, LookupError, ValueError, OverflowError, EOFError, OSError):
+    except Exception:  # whatever is wrong with it, Helm is to say so
         return ANYTHING
     return found
 

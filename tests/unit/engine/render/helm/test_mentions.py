@@ -120,6 +120,29 @@ def test_of_a_packed_chart_that_cannot_be_read_anything_may_be_asked(data: bytes
     assert mentions_of_archive(data) == ANYTHING
 
 
+def _special(kind: bytes, name: str = "sub/templates/a.yaml", size: int = 0, linkname: str = "") -> bytes:
+    member = tarfile.TarInfo(name)
+    member.type, member.size, member.linkname = kind, size, linkname
+    return member.tobuf(tarfile.GNU_FORMAT)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "asks"),
+    [
+        (_special(tarfile.SYMTYPE, linkname="a.yaml"), NOTHING),
+        (_special(tarfile.LNKTYPE, linkname="sub/templates/a.yaml"), NOTHING),
+        (_special(tarfile.GNUTYPE_LONGNAME, size=1) * 20_000, ANYTHING),
+        (_special(tarfile.REGTYPE, size=2**40), ANYTHING),
+        (_special(tarfile.GNUTYPE_SPARSE, size=512)[:483] + b"%011o\0" % 2**30 + bytes(17), ANYTHING),
+    ],
+    ids=["a link to itself", "a hard link to itself", "names of names", "a size that is not there", "a file of holes"],
+)
+def test_hostile_archives_are_not_followed(blocks: bytes, asks: Mentions) -> None:
+    began = time.process_time()
+    assert mentions_of_archive(gzip.compress(blocks + bytes(1024))) == asks
+    assert time.process_time() - began < 5.0
+
+
 def test_an_archive_that_unpacks_to_very_much_is_not_unpacked() -> None:
     assert mentions_of_archive(gzip.compress(b"\0" * 64 * 1024 * 1024)) == ANYTHING
 
