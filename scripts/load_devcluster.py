@@ -428,7 +428,7 @@ def beside_real(seconds: float) -> None:
             processes = json.loads((real.directory / "state.json").read_text())["processes"]
             pids = [int(pid) for name, pid, *_ in processes if name in ("etcd", "kube-apiserver")]
             there = asyncio.run(rates(real.url, tls, "", seconds, lambda: sum(map(cpu_s, pids))))
-    print("| request | embedded, a second | CPU, µs each | kube-apiserver and etcd, a second | CPU, µs each |")
+    print("\n| request | embedded, a second | CPU, µs each | kube-apiserver and etcd, a second | CPU, µs each |")
     print("|---|---|---|---|---|")
     for name, (figure, cost) in here.items():
         other, other_cost = there[name]
