@@ -48,6 +48,7 @@ class Wire:
         self._prefix = url.raw_path.rstrip("/")
         at = f"[{self._host}]" if ":" in self._host else self._host
         at += "" if url.is_default_port() else f":{self._port}"
+        self._compress = compress
         encoding = "gzip" if compress else "identity"
         self._fixed = f" HTTP/1.1\r\nHost: {at}\r\nUser-Agent: {_clean(user_agent)}\r\nAccept-Encoding: {encoding}\r\n"
         self._heads: dict[tuple[tuple[str, str], ...], str] = {}  # what headers look like
@@ -68,7 +69,7 @@ class Wire:
         async with asyncio.timeout(timeout_s):
             async with self._room:
                 status, found, content = await self._ask(method, data)
-            if found.has(b"content-encoding") and found["Content-Encoding"] == "gzip":
+            if self._compress and found.has(b"content-encoding") and found["Content-Encoding"] == "gzip":
                 content = await _unpacked(content)
         return status, found, content
 

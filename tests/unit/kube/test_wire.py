@@ -44,7 +44,7 @@ async def talking(talk: Talk, **options: int) -> AsyncIterator[tuple[Wire, Serve
     listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
     server.port = listening.sockets[0].getsockname()[1]
     url = f"http://127.0.0.1:{server.port}/prefix/"
-    wire = Wire(url, tls=None, user_agent="test", limit=options.get("limit", 4), compress=False)
+    wire = Wire(url, tls=None, user_agent="test", limit=options.get("limit", 4), compress=True)
     try:
         yield wire, server
     finally:
