@@ -17,7 +17,7 @@ _VERSION_IN_TEXT = re.compile(r"(\"resourceVersion\\?\":\s?\\?\"|resourceVersion
 _TOO_OLD = re.compile(r"(too old resource version: |The provided resource version is too old: )\d+ \(\d+\)")
 _TOO_LARGE = re.compile(r"(Too large resource version: \d+, current: )\d+")
 _SCHEME = re.compile(r"in scheme \\?\"[^\"]*\"")  # a line of the source the server was built from
-_AGE = re.compile(r"\d{1,2}s")
+_AGE = re.compile(r"\d{1,2}s|\d{3,}d")  # of what is new, or bears a date of its own
 _HASH = re.compile(r"\?hash=[0-9A-F]+")
 _SECRET_FIELDS = {
     "token": "TOKEN",
