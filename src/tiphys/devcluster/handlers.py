@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,11 +11,10 @@ from tiphys.apimachinery import apierrors
 from tiphys.apimachinery.apierrors import ApiError, BadRequest, MethodNotAllowed, NotFound
 from tiphys.apimachinery.names import GroupVersionKind
 from tiphys.apimachinery.yamljson import YamlError, load_first
-from tiphys.devcluster import answers, deletion, subresources
+from tiphys.devcluster import answers, deletion, notices, subresources
 from tiphys.devcluster.answers import View
 from tiphys.devcluster.auth import User
 from tiphys.devcluster.bodies import read_object
-from tiphys.devcluster.certificates import CLIENT_SIGNER
 from tiphys.devcluster.conversion import convert
 from tiphys.devcluster.core import Core
 from tiphys.devcluster.decode import decode_body, decode_options, field_validation, repeated_fields, yaml_problem
@@ -31,29 +29,15 @@ from tiphys.devcluster.reviews import answer_review
 from tiphys.devcluster.routes import ObjectPath
 from tiphys.devcluster.selecting import Selection
 from tiphys.devcluster.store import Record
-from tiphys.devcluster.validation_definitions import has_rules, unrecognized_formats
 from tiphys.devcluster.watch import Watch
 from tiphys.devcluster.writes import Outcome, WriteOptions
 from tiphys.runtime.clock import format_time
 
 Object = dict[str, Any]
 
-NEVER_CALLED = (
-    "the embedded cluster stores this object but never calls it: requests are neither changed nor refused by it"
-)
-NEVER_ENTERED = (
-    "the embedded cluster runs no containers: a debug container is shown as running, but there is nothing in it to look at;"
-    " use a real cluster for that"
-)
-NEVER_SIGNED = "the embedded cluster signs for kubernetes.io/kube-apiserver-client only: nothing signs for {}"
-RULES_NOT_EVALUATED = "the embedded cluster did not evaluate the x-kubernetes-validations rules of this kind"
 _CREATED: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 MAX_MANAGER_BYTES = 128
 _OPTIONS_KINDS = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions"}
-_DEPRECATED = {
-    "endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
-    "componentstatuses": "v1 ComponentStatus is deprecated in v1.19+",
-}
 _REVIEW_GROUPS = ("authentication.k8s.io", "authorization.k8s.io")
 
 
@@ -128,7 +112,7 @@ class Handlers:
         if path.name and not path.subresource and request.method == "POST":
             return await self._post_on_object(resource, request)
         if path.subresource in resource.subresources or (not path.subresource and _verb(request) in resource.verbs):
-            request.warnings += _deprecation(resource)
+            request.warnings += notices.deprecation(resource)
         if path.subresource:
             return await self._subresource(resource, request)
         if path.name:
@@ -364,9 +348,9 @@ class Handlers:
     async def _written(self, resource: Resource, request: Request, outcome: Outcome) -> Answer:
         await self._core.store.committed(outcome.rv)
         body = answers.write_object(self._view(resource, request), outcome.obj)
-        warnings = outcome.warnings + _advice(resource, outcome.obj)
+        warnings = outcome.warnings + notices.of_written(resource, outcome.obj)
         if request.path.subresource == "ephemeralcontainers":
-            warnings.append(NEVER_ENTERED)
+            warnings.append(notices.NEVER_ENTERED)
         return Answer(201 if outcome.created else 200, body, warnings=warnings)
 
     # ---- reviews ----
@@ -533,27 +517,6 @@ def _check_form(resource: Resource, request: Request) -> None:
             "you requested PartialObjectMetadata, but the requested object is a list"
             f" (*{_package(resource)}.{resource.kind}List)"
         )
-
-
-def _deprecation(resource: Resource) -> list[str]:
-    if resource.custom is not None:
-        return [resource.custom.deprecation] if resource.custom.deprecation else []
-    said = _DEPRECATED.get(resource.bucket)
-    return [said] if said else []
-
-
-def _advice(resource: Resource, obj: Mapping[str, Any]) -> list[str]:
-    """What the embedded cluster does not do with what was just written."""
-    if resource.group == "admissionregistration.k8s.io":
-        return [NEVER_CALLED]
-    if resource.bucket == "certificatesigningrequests.certificates.k8s.io":
-        signer = str((obj.get("spec") or {}).get("signerName") or "")
-        return [NEVER_SIGNED.format(signer)] if signer.startswith("kubernetes.io/") and signer != CLIENT_SIGNER else []
-    if resource.bucket == "customresourcedefinitions.apiextensions.k8s.io":
-        return [*unrecognized_formats(obj), *([RULES_NOT_EVALUATED] if has_rules(obj) else [])]
-    if resource.custom is not None and resource.custom.has_rules:
-        return [RULES_NOT_EVALUATED]
-    return []
 
 
 def _check_manager(manager: str, method: str) -> None:

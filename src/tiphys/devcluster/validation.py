@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from tiphys.apimachinery import goshapes
 from tiphys.apimachinery.apierrors import FieldCause, forbidden_value, invalid_value, not_supported, required
 from tiphys.apimachinery.names import GroupKind, GroupVersionKind
 from tiphys.apimachinery.quantity import parse
@@ -21,6 +20,7 @@ from tiphys.devcluster import validation_services as services
 from tiphys.devcluster import validation_storage as storage
 from tiphys.devcluster import validation_workloads as workloads
 from tiphys.devcluster.gojson import syntax_error
+from tiphys.devcluster.validation_metadata import metadata_problems
 from tiphys.devcluster.validation_names import (
     IMMUTABLE,
     NOT_NEGATIVE,
@@ -29,7 +29,6 @@ from tiphys.devcluster.validation_names import (
     check,
     check_choice,
     check_count_or_percent,
-    check_metadata,
     check_same,
     check_selector,
     config_key,
@@ -74,33 +73,14 @@ def validate_update(
     Through a subresource only what it can change is checked, which is its metadata.
     """
     if subresource:
-        causes: Causes = []
-        check_metadata(causes, new["metadata"], _name_rule(gvk.group_kind), built_in=_knows_finalizers(gvk))
-        return _as_often(causes, gvk.group_kind, wholly=False)
+        return metadata_problems(new["metadata"], gvk, _name_rule(gvk.group_kind), changed=True, subresource=True)
     return _validate(new, old, gvk, namespaced)
 
 
-def _as_often(causes: Causes, kind: GroupKind, *, wholly: bool) -> Causes:
-    """Problems of changed metadata as often as they are found: for all kinds twice, by most kinds' own rules once more.
-
-    `wholly`: those rules look at the whole metadata besides, as for a new object.
-    """
-    own = kind not in _NOT_JUDGED_AGAIN
-    found: Causes = []
-    for one in causes:
-        in_both = one.field.startswith(("metadata.labels", "metadata.annotations", "metadata.ownerReferences"))
-        again = wholly and not one.field.startswith("metadata.generateName")
-        found += [one] * (1 + (1 + own) * in_both + again)
-    return found
-
-
 def _validate(obj: Json, old: Json | None, gvk: GroupVersionKind, namespaced: bool) -> list[FieldCause]:
-    causes: Causes = []
     kind = gvk.group_kind
     metadata = obj["metadata"]
-    check_metadata(causes, metadata, _name_rule(kind), built_in=_knows_finalizers(gvk))
-    if old is not None:
-        causes = _as_often(causes, kind, wholly=kind in _WHOLLY_JUDGED)
+    causes = metadata_problems(metadata, gvk, _name_rule(kind), changed=old is not None)
     if namespaced and not metadata.get("namespace"):
         causes.append(required("metadata.namespace"))
     elif namespaced:
@@ -111,11 +91,6 @@ def _validate(obj: Json, old: Json | None, gvk: GroupVersionKind, namespaced: bo
     if function is not None:
         function(causes, obj, old)
     return causes
-
-
-def _knows_finalizers(gvk: GroupVersionKind) -> bool:
-    """Whether a finalizer without a domain has to be a standard one."""
-    return goshapes.known(gvk) and gvk.group_kind not in _ANY_FINALIZER
 
 
 def _name_rule(kind: GroupKind) -> NameRule:
@@ -445,49 +420,6 @@ def _lease(causes: Causes, obj: Json, old: Json | None) -> None:
         causes.append(invalid_value("spec.leaseTransitions", transitions, NOT_NEGATIVE))
 
 
-# An update of these is judged by the rules for new objects as well.
-# Source: pkg/apis/*/validation, what Validate...Update calls.
-_WHOLLY_JUDGED: Final = frozenset(
-    {
-        *(
-            GroupKind("", one)
-            for one in ("ConfigMap", "Endpoints", "Namespace", "Node", "Pod", "Secret", "ServiceAccount")
-        ),
-        *(GroupKind("", one) for one in ("PersistentVolume", "PersistentVolumeClaim")),
-        GroupKind("apps", "ControllerRevision"),
-        GroupKind("batch", "Job"),
-        *(GroupKind("networking.k8s.io", one) for one in ("Ingress", "IngressClass", "IPAddress")),
-        *(GroupKind(RBAC, one) for one in ("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")),
-        GroupKind("certificates.k8s.io", "CertificateSigningRequest"),
-        *(GroupKind("resource.k8s.io", one) for one in ("DeviceClass", "ResourceClaim", "ResourceClaimTemplate")),
-        *(GroupKind("storage.k8s.io", one) for one in ("StorageClass", "CSIStorageCapacity", "VolumeAttributesClass")),
-        GroupKind("node.k8s.io", "RuntimeClass"),
-        GroupKind("apiregistration.k8s.io", "APIService"),
-    }
-)
-# The own rules of these do not look at metadata.
-_NOT_JUDGED_AGAIN: Final = frozenset({GroupKind("", "Event"), GroupKind("policy", "PodDisruptionBudget")})
-# Finalizers of these need neither be standard ones nor have a domain.
-_ANY_FINALIZER: Final = frozenset(
-    {
-        *_NOT_JUDGED_AGAIN,
-        GroupKind("coordination.k8s.io", "Lease"),
-        GroupKind("node.k8s.io", "RuntimeClass"),
-        GroupKind("apiregistration.k8s.io", "APIService"),
-        GroupKind("apiextensions.k8s.io", "CustomResourceDefinition"),
-        *(
-            GroupKind("admissionregistration.k8s.io", one)
-            for one in (
-                "MutatingWebhookConfiguration",
-                "ValidatingWebhookConfiguration",
-                "ValidatingAdmissionPolicy",
-                "ValidatingAdmissionPolicyBinding",
-                "MutatingAdmissionPolicy",
-                "MutatingAdmissionPolicyBinding",
-            )
-        ),
-    }
-)
 # An update of these is judged as a new object first, and then again.
 _JUDGED_TWICE: Final = frozenset({GroupKind("", "Node"), GroupKind("", "PersistentVolume")})
 _KINDS: Final[dict[GroupKind, Callable[[Causes, Json, Json | None], None]]] = {
