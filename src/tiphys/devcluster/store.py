@@ -18,6 +18,7 @@ from typing import Any, Literal, Protocol
 import orjson
 
 from tiphys.apimachinery.apierrors import ApiError, internal_error
+from tiphys.apimachinery.yamljson import tight
 from tiphys.devcluster.disk import Batch, Disk, Row, StoreError, may_pass
 
 EventType = Literal["ADDED", "MODIFIED", "DELETED"]
@@ -434,8 +435,7 @@ class Store:
 
 
 def _packed(obj: dict[str, Any]) -> bytes:
-    # A copy of its own length: what orjson gives holds on to a buffer of several kilobytes.
-    return b"%b" % orjson.dumps(obj)
+    return tight(orjson.dumps(obj))
 
 
 def _refused(why: str) -> ApiError:
