@@ -77,7 +77,9 @@ def _kustomize(root: Path, case: dict[str, Any]) -> bytes:
     return done.stdout
 
 
-@pytest.mark.parametrize("case", [*_table("builds.cases.yaml"), *_table("merges.cases.yaml")])
+@pytest.mark.parametrize(
+    "case", [*_table("builds.cases.yaml"), *_table("merges.cases.yaml"), *_table("direct.cases.yaml")]
+)
 def test_build_of_the_closure(case: dict[str, Any], trees: Trees, tmp_path: Path) -> None:
     """The planned files alone give what the whole tree gives; files that are not read are not planned.
 
