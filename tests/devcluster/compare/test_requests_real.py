@@ -21,7 +21,7 @@ from tests.devcluster.compare.servers import absent_reason, embedded_server, rea
 from tests.devcluster.compare.step import Scenario
 from tests.devcluster.compare.wire import Reply, Server
 
-LEAST = 800
+LEAST = 8000
 SHOWN = 60
 
 
