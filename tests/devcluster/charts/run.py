@@ -76,7 +76,6 @@ class Bench:
         self._looker = looker
         self._prefix = prefix
         self._limit = asyncio.Semaphore(AT_ONCE)
-        self._programs = {"helm": str(helm_program()), "kubectl": str(BIN / "kubectl")}
         self._env = clean_env(HOME=str(folder), KUBECONFIG=str(kubeconfig))
 
     async def steps(self, name: str, case: Case) -> Steps:
@@ -108,7 +107,8 @@ class Bench:
         return found
 
     def _run(self, command: Command) -> None:
-        argv = [self._programs[command[0]], *command[1:]]
+        program = helm_program() if command[0] == "helm" else BIN / command[0]
+        argv = [str(program), *command[1:]]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=150, env=self._env, check=False)
         assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
 
