@@ -278,7 +278,7 @@ async def test_no_token_travels_in_the_clear_to_another_machine() -> None:
     assert [one._may_identify for one in (far, near, safe)] == [False, True, True]
     sessions, credentials = await far._identify()
     assert isinstance(credentials, Credentials)
-    assert "Authorization" not in transport._headers(sessions, credentials, far._may_identify, "x", None)
+    assert "Authorization" not in dict(transport._headers(sessions, credentials, far._may_identify, "x", None))
     await far.close()
 
 
