@@ -115,7 +115,11 @@ def test_a_packed_chart_is_looked_into() -> None:
     assert mentions_of_archive(packed({**files, "sub/charts/x.tgz": ""})) == ANYTHING
 
 
-@pytest.mark.parametrize("data", [b"", b"no archive", packed({"a": "b"})[:40], gzip.compress(b"no archive" * 200)])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"no archive", packed({"a": "b"})[:40], gzip.compress(b"no archive" * 200)],
+    ids=["empty", "text", "cut off", "packed text"],
+)
 def test_of_a_packed_chart_that_cannot_be_read_anything_may_be_asked(data: bytes) -> None:
     assert mentions_of_archive(data) == ANYTHING
 
@@ -162,6 +166,7 @@ def test_an_archive_that_unpacks_to_very_much_is_not_unpacked() -> None:
         b"{{ . " * 100_000,
         b"a" * MAX_TEXT_BYTES + b"a",
     ],
+    ids=range(11),
 )
 def test_hostile_text_is_looked_at_in_linear_time(hostile: bytes) -> None:
     began = time.process_time()
