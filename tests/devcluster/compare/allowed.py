@@ -51,7 +51,9 @@ def rows(path: Path = TABLE) -> list[Row]:
             for case in ([entry["case"]] if isinstance(entry["case"], str) else entry["case"])
         )
         shown_by = one.get("shown_by", "requests")
-        found.append(Row(one["id"], one["where"], one["here"], one["there"], patterns, one.get("untested", ""), shown_by))
+        found.append(
+            Row(one["id"], one["where"], one["here"], one["there"], patterns, one.get("untested", ""), shown_by)
+        )
     return found
 
 
