@@ -52,6 +52,14 @@ def _directory(
         files[f"{directory}/{number}.yaml"] = _written(random, one)
         kustomization["resources"].append(random.choice(["", "./"]) + f"{number}.yaml")
     objects += own
+    if random.random() < 0.3:
+        name = random.choice(["settings", *NAMES])
+        entry: dict[str, Any] = {"name": name, "literals": [f"k={random.choice(TEXTS)}", "q='<&>'", 'r="']}
+        if random.random() < 0.5:
+            files[f"{directory}/data.txt"] = random.choice(["one\ntwo\n", "a: b", "\ttab\n", "", "x \n\n"])
+            entry["files"] = [random.choice(["data.txt", "key.txt=./data.txt"])]
+        kustomization["configMapGenerator"] = [entry]
+        objects.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}})
     _changes(random, kustomization, objects)
     patches: list[dict[str, Any]] = []
     for number in range(random.choice([0, 0, 1, 2])):

@@ -90,6 +90,14 @@ def test_what_one_build_changes_does_not_show_in_the_next(builds: DirectBuilds) 
     "overlay",
     [
         "configMapGenerator: [{name: x}]",
+        "configMapGenerator: [{name: x, literals: [a=1], behavior: merge}]",
+        "configMapGenerator: [{name: x, literals: [a=1], options: {disableNameSuffixHash: true}}]",
+        "configMapGenerator: [{name: x, literals: [a]}]",
+        "configMapGenerator: [{name: x, literals: [a=1, a=2]}]",
+        "configMapGenerator: [{name: x, literals: [a/b=1]}]",
+        "configMapGenerator: [{name: x, files: [../base/account.yaml]}]",
+        "configMapGenerator: [{name: x, envs: [patch.yaml]}]",
+        "secretGenerator: [{name: x, literals: [a=1]}]",
         "components: [../part]",
         "patches: [{target: {kind: Deploy.*}, path: patch.yaml}]",
         "patches: [{target: {labelSelector: a}, path: patch.yaml}]",
@@ -183,6 +191,15 @@ patches:
     assert account["metadata"] == {"name": "web", "annotations": {"a": "b"}}
     assert deployment["metadata"] == {"name": "web", "labels": {"tier": "front"}}
     assert deployment["spec"]["template"]["spec"]["containers"][0]["image"] == "nginx:1.28"
+
+
+def test_a_config_map_is_generated_with_a_hash_in_its_name(builds: DirectBuilds) -> None:
+    files = {"app/kustomization.yaml": "configMapGenerator: [{name: web, literals: [z='true']}]\n"}
+    built = _build(builds, files)
+    assert built is not None
+    assert built == [
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web-9k6tgg5t56"}, "data": {"z": "true"}}
+    ]
 
 
 def test_files_outside_the_directory_are_left_to_kustomize(builds: DirectBuilds) -> None:

@@ -1,13 +1,14 @@
 """The build of a kustomization that is plain enough to be understood for certain.
 
-Understood are resources, bases, name prefix and suffix, namespace, images, replicas, labels, annotations and strategic
-patches without a target, over ordinary objects of Kubernetes' common kinds. A build that holds anything else, or that could
-fail, or whose result hangs on a detail of how Kustomize reads and writes YAML, is not done here at all.
+Understood are resources, bases, name prefix and suffix, namespace, images, replicas, labels, annotations, patches and
+generated ConfigMaps, over ordinary objects of Kubernetes' common kinds and of custom ones. A build that holds anything
+else, or that could fail, or whose result hangs on a detail of how Kustomize reads and writes YAML, is not done here at all.
 """
 
 from __future__ import annotations
 
 import posixpath
+import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Final
@@ -15,7 +16,7 @@ from typing import Any, Final
 from tiphys.engine.render.kustomize.direct.jsonpatch import patch_json, paths_of
 from tiphys.engine.render.kustomize.direct.merge import Merge
 from tiphys.engine.render.kustomize.direct.resources import Resource, Resources, check_name, check_object, check_pairs
-from tiphys.engine.render.kustomize.direct.texts import UnclearError, read_documents
+from tiphys.engine.render.kustomize.direct.texts import UnclearError, is_writable, read_documents
 from tiphys.engine.render.kustomize.fields import KUSTOMIZATION_NAMES
 from tiphys.engine.render.kustomize.schema import Definitions
 
@@ -23,6 +24,7 @@ MAX_DIRECTORIES: Final = 100
 MAX_BYTES: Final = 1024 * 1024
 CACHE_BYTES: Final = 8 * 1024 * 1024
 
+_KEY = re.compile(r"[A-Za-z0-9._-]{1,253}")
 _FIELDS: Final = frozenset(
     {
         "apiVersion",
@@ -38,6 +40,7 @@ _FIELDS: Final = frozenset(
         "commonAnnotations",
         "patches",
         "patchesStrategicMerge",
+        "configMapGenerator",
     }
 )
 
@@ -64,6 +67,7 @@ class DirectBuilds:
         build = _Build(self, files)
         try:
             resources = build.directory("" if path == "." else path)
+            resources.hash_names()
             resources.fix_references()
             found = sorted(resources.all, key=Resource.place)
         except (UnclearError, RecursionError):
@@ -112,19 +116,48 @@ class _Build:
             raise UnclearError("many")
         kustomization = self._kustomization(directory)
         found = Resources()
-        for entry in _texts(kustomization, "resources"):
-            path = posixpath.normpath(posixpath.join(directory, entry))
+        for named in _texts(kustomization, "resources"):
+            path = posixpath.normpath(posixpath.join(directory, named))
             data = self._files.get(path)
             if data is None:
-                if path.startswith("..") or entry.startswith("/"):
+                if path.startswith("..") or named.startswith("/"):
                     raise UnclearError("path")
                 found.add(self.directory("" if path == "." else path).all)
             else:
-                found.add(map(Resource, self._builds.documents(self._inside(directory, entry, path))))
+                found.add(map(Resource, self._builds.documents(self._inside(directory, named, path))))
+        for entry in _objects(kustomization, "configMapGenerator"):
+            found.add_generated(self._config_map(directory, entry))
         if not found.all:
             raise UnclearError("nothing")
         self._transform(directory, kustomization, found)
         return found
+
+    def _config_map(self, directory: str, entry: Mapping[str, Any]) -> Resource:
+        """What an entry of `configMapGenerator` makes of literals and files."""
+        if not entry.keys() <= {"name", "literals", "files"}:
+            raise UnclearError("generator")
+        pairs = []
+        for literal in _texts(entry, "literals"):
+            key, equals, value = literal.partition("=")
+            if not equals:
+                raise UnclearError("literal")
+            quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
+            pairs.append((key, value[1:-1] if quoted else value))
+        for file in _texts(entry, "files"):
+            key, _, path = file.rpartition("=")
+            data = self._inside(directory, path, posixpath.normpath(posixpath.join(directory, path)))
+            try:
+                pairs.append((key or posixpath.basename(path), data.decode()))
+            except UnicodeDecodeError:
+                raise UnclearError("binary data") from None
+        found = dict(pairs)
+        if not found or len(found) != len(pairs) or not all(_KEY.fullmatch(key) for key in found):
+            raise UnclearError("data")
+        if not all(is_writable(value) for value in found.values()):
+            raise UnclearError("data")
+        name = check_name(entry.get("name"))
+        document = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": found}
+        return Resource(document, hashed=True)
 
     def _kustomization(self, directory: str) -> dict[str, Any]:
         present = [path for name in KUSTOMIZATION_NAMES if (path := posixpath.join(directory, name)) in self._files]

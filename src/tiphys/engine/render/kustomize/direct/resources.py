@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
+from tiphys.apimachinery.yamljson import canonical_json, digest
 from tiphys.engine.render.kustomize.direct.specs import (
     ANNOTATIONS,
     IMAGES,
@@ -29,6 +30,7 @@ DEFAULT_NAMESPACE: Final = "default"
 _NAME = re.compile(r"[a-z](?:[-a-z0-9.]{0,250}[a-z0-9])?")
 _IMAGE_NAME = re.compile(r"[A-Za-z0-9._/:-]+")
 _IMAGE_PART = re.compile(r"[A-Za-z0-9._/:@-]+")
+_HASH_LETTERS = str.maketrans("013ae", "ghkmt")  # so that no hash is a word
 _SELECTED = re.compile(r"[A-Za-z0-9/-]+")  # the pattern that is just itself
 _OWN_ANNOTATIONS = re.compile(r"config\.(?:kubernetes|k8s)\.io")
 
@@ -41,16 +43,20 @@ class Name(NamedTuple):
 
 
 class Resource:
-    """One object. `before` are the names it had, the oldest first; `given` the labels and annotations it was given."""
+    """One object. `before` are the names it had, the oldest first; `given` the labels and annotations it was given.
 
-    __slots__ = ("before", "given", "value")
+    `hashed`: what it holds becomes part of its name in the end.
+    """
 
-    def __init__(self, document: dict[str, Any]) -> None:
+    __slots__ = ("before", "given", "hashed", "value")
+
+    def __init__(self, document: dict[str, Any], *, hashed: bool = False) -> None:
         """Of a document, which is copied. Raises UnclearError unless it is an ordinary object of a kind that is known."""
         check_object(document)
         self.value: dict[str, Any] = copy(document)
         self.before: list[Name] = []
         self.given: dict[str, str] = {}
+        self.hashed = hashed
 
     @property
     def kind(self) -> str:
@@ -146,6 +152,37 @@ class Resources:
         if len(self.all) > MAX_RESOURCES:
             raise UnclearError("many")
         self._check_unique()
+
+    def add_generated(self, resource: Resource) -> None:
+        """Append an object that a generator made; one that takes the place of another is refused."""
+        if any(
+            one.kind == resource.kind and resource.now.name in (one.now.name, *(was.name for was in one.before))
+            for one in self.all
+        ):
+            raise UnclearError("generated again")
+        self.add([resource])
+
+    def hash_names(self) -> None:
+        """Names of generated ConfigMaps end in a hash of what is in them."""
+        for one in self.all:
+            if not one.hashed:
+                continue
+            data = one.value.get("data")
+            if (
+                not isinstance(data, dict)
+                or not all(isinstance(value, str) for value in data.values())
+                or "binaryData" in one.value
+            ):
+                raise UnclearError("data")
+            # Kustomize means to hash the name too, and looks for it in a field that is not there.
+            text = canonical_json({"kind": one.kind, "name": "", "data": data})
+            for char in b"<>&":
+                text = text.replace(bytes([char]), b"\\u%04x" % char)
+            if b"\xe2\x80\xa8" in text or b"\xe2\x80\xa9" in text:
+                raise UnclearError("data")
+            hashed = digest(text)[:10].translate(_HASH_LETTERS)
+            one.remember()
+            one.value["metadata"]["name"] = check_name(f"{one.now.name}-{hashed}")
 
     def _check_unique(self) -> None:
         if len({(one.value["apiVersion"], one.kind, one.now) for one in self.all}) != len(self.all):

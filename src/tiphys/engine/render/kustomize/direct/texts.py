@@ -80,10 +80,8 @@ def _check_events(data: bytes) -> None:
             if event.implicit[0]:
                 if not is_plain(value) and value != "null":
                     raise UnclearError("plain scalar")
-            elif event.style == ">" or (value[:1].isspace() and "\n" in value):
-                raise UnclearError("block scalar")
-            elif not all(line.isprintable() for line in value.replace("\t", " ").split("\n")):
-                raise UnclearError("control characters")
+            elif event.style == ">" or not is_writable(value):
+                raise UnclearError("text")
         elif isinstance(event, yaml.AliasEvent):
             raise UnclearError("alias")
         elif isinstance(event, yaml.CollectionStartEvent) and (event.anchor is not None or event.tag is not None):
@@ -99,6 +97,13 @@ def is_plain(text: str) -> bool:
     if text.startswith(("./", "../")):
         return True
     return _INTEGER.fullmatch(text) is not None or _TEXT_WITH_DIGITS.fullmatch(text) is not None
+
+
+def is_writable(text: str) -> bool:
+    """Is it the same after it was written as YAML and read again, whoever does it?"""
+    if text[:1].isspace() and "\n" in text:
+        return False
+    return all(line.isprintable() for line in text.replace("\t", " ").split("\n"))
 
 
 def is_text(text: str) -> bool:
