@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 export TIPHYS_HOME ?= $(CURDIR)/.tiphys
 PYTEST := $(BIN)/python -m pytest
 # Comparisons with the real server, and what is to hold of both servers.
-REAL_TESTS := $(wildcard tests/devcluster/*_real.py tests/devcluster/compare/*_real.py) $(patsubst %,tests/devcluster/test_%.py,access workloads nodesim sequences charts)
+REAL_TESTS := $(wildcard tests/devcluster/*_real.py tests/devcluster/*/*_real.py) $(patsubst %,tests/devcluster/test_%.py,access workloads nodesim sequences charts)
 
 .PHONY: help
 help: ## List the targets
@@ -58,6 +58,10 @@ realcluster: $(STAMP) ## Build a real kube-apiserver for tests (needs Go 1.26; t
 .PHONY: test-real
 test-real: realcluster ## End-to-end and comparison tests on the real API server
 	@$(PYTEST) -q -n 2 --dist loadfile tests/e2e $(REAL_TESTS) --cluster=real
+
+.PHONY: random
+random: realcluster ## Write OBJECTS=2000 random objects (SEED=1) to the embedded cluster and to the real API server alike
+	@TIPHYS_RANDOM_OBJECTS=$(or $(OBJECTS),2000) TIPHYS_RANDOM_SEED=$(or $(SEED),1) $(PYTEST) -q -s tests/devcluster/random --cluster=real
 
 .PHONY: load
 load: $(STAMP) ## Load the embedded cluster for MINUTES=10 and check it (REAL=1: rates beside a real kube-apiserver too)

@@ -139,7 +139,7 @@ class Rules:
     def advice(self, resource: Resource, obj: Object, old: Object | None, subresource: str) -> list[str]:
         """What the server says in warnings about an object it takes."""
         if resource.custom is not None:
-            return _finalizer_advice(obj)
+            return _finalizer_advice(obj, old)
         return [] if subresource else advice(_gvk(resource).group_kind, obj, old)
 
     def check_limits(self, resource: Resource, new: Object, old: Object | None) -> None:
@@ -183,13 +183,14 @@ class Rules:
 _STANDARD_FINALIZERS = ("orphan", "foregroundDeletion", "kubernetes")
 
 
-def _finalizer_advice(obj: Object) -> list[str]:
+def _finalizer_advice(obj: Object, old: Object | None) -> list[str]:
     """Source: apiextensions-apiserver pkg/registry/customresource/strategy.go."""
+    known = (old or {}).get("metadata", {}).get("finalizers") or ()
     advised = "prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers"
     return [
         f'metadata.finalizers: "{one}": {advised}'
         for one in obj["metadata"].get("finalizers") or ()
-        if "/" not in one and one not in _STANDARD_FINALIZERS
+        if "/" not in one and one not in _STANDARD_FINALIZERS and one not in known
     ]
 
 

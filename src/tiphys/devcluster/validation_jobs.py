@@ -106,3 +106,33 @@ def _check_condition(causes: Causes, pattern: Json, field: str) -> None:
         causes.append(required(f"{field}.status", 'valid values: ["False" "True" "Unknown"]'))
     elif status not in choices:
         causes.append(not_supported(f"{field}.status", status, choices))
+
+
+def shown_failure_policy(policy: Json | None) -> dict[str, Any] | None:
+    """The policy as messages quote it: in the names of Go's internal type, empty members too."""
+    if policy is None:
+        return None
+    rules = [
+        {
+            "Action": rule.get("action", ""),
+            "OnExitCodes": _shown_codes(rule),
+            "OnPodConditions": _shown_conditions(rule),
+        }
+        for rule in policy.get("rules") or ()
+    ]
+    return {"Rules": rules}
+
+
+def _shown_codes(rule: Json) -> dict[str, Any] | None:
+    codes = rule.get("onExitCodes")
+    if codes is None:
+        return None
+    named, values = codes.get("containerName"), codes.get("values")
+    return {"ContainerName": named, "Operator": codes.get("operator", ""), "Values": values}
+
+
+def _shown_conditions(rule: Json) -> list[dict[str, Any]] | None:
+    found = rule.get("onPodConditions")
+    if found is None:
+        return None
+    return [{"Type": one.get("type", ""), "Status": one.get("status", "")} for one in found]

@@ -15,6 +15,7 @@ from tiphys.apimachinery.apierrors import (
     value_not_found,
 )
 from tiphys.apimachinery.quantity import parse
+from tiphys.devcluster.validation_affinity import check_node_selector
 from tiphys.devcluster.validation_names import (
     NOT_NEGATIVE,
     Causes,
@@ -65,6 +66,8 @@ _RESOURCE_FIELDS: Final = (
 _SOURCES_OF_VALUES: Final = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
 _HANDLERS: Final = ("exec", "httpGet", "tcpSocket", "grpc", "sleep")
 
+_REQUIRED_TERMS: Final = "requiredDuringSchedulingIgnoredDuringExecution"
+
 
 def check_pod_spec(causes: Causes, spec: Mapping[str, Any], field: str) -> None:
     """A pod spec, of a Pod or a template.
@@ -98,6 +101,9 @@ def check_pod_spec(causes: Causes, spec: Mapping[str, Any], field: str) -> None:
         detail = f"must be between 1 and {MAX_INT32}, inclusive"
         causes.append(invalid_value(f"{field}.activeDeadlineSeconds", deadline, detail))
     _check_tolerations(causes, spec.get("tolerations") or [], f"{field}.tolerations")
+    needed = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(_REQUIRED_TERMS)
+    if needed is not None:
+        check_node_selector(causes, needed, f"{field}.affinity.nodeAffinity.{_REQUIRED_TERMS}")
     _check_spread(causes, spec.get("topologySpreadConstraints") or [], f"{field}.topologySpreadConstraints")
     for index, alias in enumerate(spec.get("hostAliases") or ()):
         path = f"{field}.hostAliases[{index}]"

@@ -14,6 +14,7 @@ from tiphys.devcluster.validation_names import (
     check_selector,
     dns_label,
     dns_subdomain,
+    invalid_struct,
     port_name,
     port_name_or_number,
     port_number,
@@ -255,7 +256,11 @@ def check_network_policy(causes: Causes, obj: Json, old: Json | None) -> None:
                 _check_policy_port(causes, port, f"{path}.ports[{number}]")
             for number, peer in enumerate(rule.get(peers) or ()):
                 _check_peer(causes, peer, f"{path}.{peers}[{number}]")
-    for index, kind in enumerate(spec.get("policyTypes") or ()):
+    kinds = spec.get("policyTypes") or []
+    if len(kinds) > 2:
+        causes.append(invalid_struct("spec.policyTypes", kinds, "may not specify more than two policyTypes"))
+        return
+    for index, kind in enumerate(kinds):
         if kind not in ("Ingress", "Egress"):
             causes.append(not_supported(f"spec.policyTypes[{index}]", kind, ("Ingress", "Egress")))
 

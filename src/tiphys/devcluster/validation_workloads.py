@@ -8,7 +8,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from tiphys.apimachinery.apierrors import FieldCause, forbidden_value, invalid_value, not_supported, required
-from tiphys.devcluster.validation_jobs import check_indexes, check_pod_policies
+from tiphys.devcluster.validation_jobs import check_indexes, check_pod_policies, shown_failure_policy
 from tiphys.devcluster.validation_names import (
     IMMUTABLE,
     Causes,
@@ -132,14 +132,14 @@ def _check_stateful_strategy(causes: Causes, strategy: Json) -> None:
 
 def _with_claims_mounted(spec: Json) -> Json:
     """The spec with a volume in its template for each claim template: containers may mount those by name."""
-    claims = {claim["metadata"].get("name") for claim in spec.get("volumeClaimTemplates") or ()}
+    claims = sorted({claim["metadata"].get("name") or "" for claim in spec.get("volumeClaimTemplates") or ()})
     template = spec.get("template") or {}
     pod = template.get("spec")
     if not claims or not pod:
         return spec
-    own = list(pod.get("volumes") or ())
-    added = [{"name": name, "emptyDir": {}} for name in sorted(claims - {v.get("name") for v in own} - {None})]
-    return {**spec, "template": {**template, "spec": {**pod, "volumes": own + added}}}
+    added = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in claims]
+    own = [volume for volume in pod.get("volumes") or () if volume.get("name") not in claims]
+    return {**spec, "template": {**template, "spec": {**pod, "volumes": added + own}}}
 
 
 def _closed(spec: Json) -> dict[str, Any]:
@@ -186,6 +186,7 @@ def check_job(causes: Causes, obj: Json, old: Json | None) -> None:
         uid = obj["metadata"].get("uid", "")
         generated = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
         legacy = {"matchLabels": {"controller-uid": uid}}
+        _check_generated_labels(causes, spec["template"]["metadata"].get("labels") or {}, uid, obj["metadata"])
         if spec["selector"] not in (generated, legacy):
             causes.append(
                 invalid_struct("spec.selector", shown_selector(spec["selector"]), "`selector` not auto-generated")
@@ -261,6 +262,16 @@ def _check_job_spec(causes: Causes, spec: Json, field: str, *, selector: Json | 
         causes.append(invalid_value(f"{field}.template.spec.restartPolicy", policy, detail))
 
 
+def _check_generated_labels(causes: Causes, labels: Json, uid: str, metadata: Json) -> None:
+    for prefix in ("", "batch.kubernetes.io/"):
+        for name, value in (("controller-uid", uid), ("job-name", metadata.get("name", ""))):
+            path, found = f"spec.template.metadata.labels[{prefix}{name}]", labels.get(prefix + name)
+            if found is None:
+                causes.append(required(path, f"must be '{value}'"))
+            elif found != value:
+                causes.append(invalid_value(path, labels, f"must be '{value}'"))
+
+
 _SCHEDULING: Final = ("nodeSelector", "affinity", "tolerations", "schedulingGates", "resources")
 
 
@@ -269,26 +280,29 @@ def _check_job_update(causes: Causes, spec: Json, before: Json) -> None:
 
     Differs: the template is shown as it was sent, not as Go prints its internal form.
     """
-    indexed = spec.get("completionMode") == "Indexed"
-    together = indexed and spec.get("completions") == spec.get("parallelism")
-    if spec.get("completions") != before.get("completions") and not together:
-        causes.append(invalid_value("spec.completions", spec.get("completions"), IMMUTABLE))
+    indexed, completions = spec.get("completionMode") == "Indexed", spec.get("completions")
+    if completions != before.get("completions") and not indexed:
+        causes.append(invalid_value("spec.completions", completions, IMMUTABLE))
+    elif completions not in (None, before.get("completions"), spec.get("parallelism")):
+        detail = "can only be modified in tandem with spec.parallelism"
+        causes.append(invalid_value("spec.completions", completions, detail))
     if spec.get("selector") != before.get("selector"):
         causes.append(_immutable_selector(spec))
-    old_pod, new_pod = dict(before["template"]["spec"]), dict(spec["template"]["spec"])
-    if before.get("suspend") or spec.get("suspend"):
-        for field in _SCHEDULING:
-            old_pod.pop(field, None)
-            new_pod.pop(field, None)
-    old_meta, new_meta = before["template"]["metadata"], spec["template"]["metadata"]
-    frozen = old_pod != new_pod
-    if frozen:
-        causes.append(invalid_value("spec.template.spec", spec["template"]["spec"], IMMUTABLE))
-    if old_meta != new_meta and not (before.get("suspend") or spec.get("suspend")):
-        causes.append(invalid_value("spec.template", spec["template"], IMMUTABLE))
+    template, old_template = spec["template"], before["template"]
+    if not before.get("suspend"):
+        if template != old_template:
+            causes.append(invalid_value("spec.template", template, IMMUTABLE))
+    else:
+        pods = [
+            {field: one for field, one in part["spec"].items() if field not in _SCHEDULING}
+            for part in (template, old_template)
+        ]
+        if pods[0] != pods[1]:
+            causes.append(invalid_value("spec.template.spec", template["spec"], IMMUTABLE))
     for field in ("completionMode", "backoffLimitPerIndex", "podFailurePolicy", "managedBy", "successPolicy"):
         if spec.get(field) != before.get(field):
-            causes.append(invalid_value(f"spec.{field}", spec.get(field), IMMUTABLE))
+            shown = shown_failure_policy(spec.get(field)) if field == "podFailurePolicy" else spec.get(field)
+            causes.append(invalid_struct(f"spec.{field}", shown, IMMUTABLE))
 
 
 # ---- parts they share ----

@@ -298,7 +298,10 @@ class Writer:
                 raise _wrong_name(given, name)  # conflicts are looked for first
             if found is known:
                 return live if live is not None else found
-            return self.rules.decode(resource, found).obj
+            try:
+                return self.rules.decode(resource, found).obj
+            except BadRequest as exc:
+                raise _unconvertible(resource, name, exc) from None
 
         if record is None:
             if subresource:
@@ -445,6 +448,20 @@ class Writer:
             said = "strict decoding error: " + ", ".join(problems)
             raise unreadable(resource, request, live, raw, said)
         return obj, problems
+
+
+def _unconvertible(resource: Resource, name: str, problem: BadRequest) -> ApiError:
+    """What an apply made is no object of its kind. Of bytes and amounts that are none this is said as of a fault within."""
+    said = problem.message.partition(": ")[2]
+    if said.startswith("illegal base64"):
+        said = f"error decoding from json: {said}"
+    elif not said.startswith("quantities must match"):
+        return problem
+    kind = f"{resource.group}/{resource.version}, Kind={resource.kind}"
+    return ApiError(
+        f"failed to convert new object (/{name}; {kind}) to proper version: unable to convert unstructured object to"
+        f" {kind}: {said}"
+    )
 
 
 def _metadata(obj: Object) -> Object:

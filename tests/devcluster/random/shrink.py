@@ -38,6 +38,8 @@ def kind_of(found: Difference) -> str:
     if "/managedFields" in place:
         return "/managedFields"
     said = ""
+    if "patch: Invalid value: " in f"{found.real} {found.ours}" or "map[" in f"{found.real}":
+        return "what a patch made cannot be read"
     if found.where.endswith(("/code", "/message", "/reason")):
         said = re.sub(r"r\d+-\d+\w*", "NAME", f" {found.real} {found.ours}")
         if "patch: Invalid value: " in said:

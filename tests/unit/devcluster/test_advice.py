@@ -147,3 +147,49 @@ def test_a_strategy_named_without_details_stays_without_them() -> None:
         default_in_place(obj, GroupVersionKind("apps", "v1", "StatefulSet"))
     assert named["spec"]["updateStrategy"] == {"type": "RollingUpdate"}
     assert bare["spec"]["updateStrategy"] == {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}
+
+
+def test_a_policy_has_two_types_at_most() -> None:
+    spec = {"podSelector": {}, "policyTypes": ["Egress", "Ingress", "Egress"]}
+    assert _refused("NetworkPolicy", "networking.k8s.io", spec) == [
+        (
+            "spec.policyTypes",
+            'Invalid value: ["Egress","Ingress","Egress"]: may not specify more than two policyTypes',
+        )
+    ]
+
+
+def test_terms_about_nodes_are_judged() -> None:
+    terms = [{"matchExpressions": [{"key": "a", "operator": "In"}, {"key": "b", "operator": "Odd"}]}]
+    needed = "requiredDuringSchedulingIgnoredDuringExecution"
+    obj = deployment(affinity={"nodeAffinity": {needed: {"nodeSelectorTerms": terms}}})
+    obj["spec"]["strategy"] = {}
+    default_in_place(obj, GroupVersionKind("apps", "v1", "Deployment"))
+    causes = validate_create(obj, GroupVersionKind("apps", "v1", "Deployment"), namespaced=True)
+    found = [(one.field.partition("Expressions")[2], one.message) for one in causes if needed in one.field]
+    assert found == [
+        ("[0].values", "Required value: must be specified when `operator` is 'In' or 'NotIn'"),
+        ("[1].operator", 'Invalid value: "Odd": not a valid selector operator'),
+    ]
+
+
+def test_a_job_keeps_its_template_and_the_labels_that_were_made_for_it() -> None:
+    labels = {
+        f"{prefix}{name}": value
+        for prefix in ("", "batch.kubernetes.io/")
+        for name, value in (("controller-uid", "u"), ("job-name", "a"))
+    }
+    selector = {"matchLabels": {"batch.kubernetes.io/controller-uid": "u"}}
+    pod = {**POD, "restartPolicy": "Never"}
+    old: dict[str, Any] = {
+        "metadata": META,
+        "spec": {"selector": selector, "template": {"metadata": {"labels": labels}, "spec": pod}},
+    }
+    default_in_place(old, GroupVersionKind("batch", "v1", "Job"))
+    template = {**old["spec"]["template"], "metadata": {"labels": {**labels, "job-name": "b"}}}
+    new = {**old, "spec": {**old["spec"], "template": template}}
+    found = [one.field for one in validate_update(new, old, GroupVersionKind("batch", "v1", "Job"), namespaced=True)]
+    assert [one for one in found if one.startswith("spec.template") and "containers" not in one] == [
+        "spec.template.metadata.labels[job-name]",
+        "spec.template",
+    ]

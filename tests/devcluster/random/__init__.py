@@ -1,1 +1,0 @@
-"""Random objects of ten kinds, written in random ways to both servers."""
