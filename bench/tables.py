@@ -121,6 +121,7 @@ ROWS: dict[str, list[Row]] = {
     ],
     "B2": [
         Row("engine CPU per minute, s", "engine_cpu_s_per_min"),
+        Row("... of it in its children", "engine_children_cpu_s_per_min"),
         Row("cluster CPU per minute, s", "cluster_cpu_s_per_min", of("cluster_cpu_s_per_min")),
         Row("writes per minute, but Leases", "writes_but_lease_per_min"),
         Row("updates of a Lease per minute", "lease_updates_per_min"),

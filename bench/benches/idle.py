@@ -56,6 +56,7 @@ def _per_minute(spent: Spent) -> Figures:
     return {
         "seconds": round(spent.seconds, 1),
         "engine_cpu_s_per_min": round(spent.engine_cpu_s * scale, 4),
+        "engine_children_cpu_s_per_min": round((spent.engine_cpu_s - spent.main_cpu_s) * scale, 4),
         "cluster_cpu_s_per_min": round(spent.cluster_cpu_s * scale, 3),
         "writes_but_lease_per_min": round(sum(changed.values()) * scale, 2),
         "writes_but_lease": changed,
