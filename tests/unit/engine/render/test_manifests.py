@@ -66,11 +66,11 @@ def test_hostile_yaml_is_an_error_with_its_reason(data: bytes, says: str) -> Non
 def test_an_alias_bomb_is_stopped_early() -> None:
     lines = [b"a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [b"a%d: &a%d [%s]" % (n, n, b", ".join([b"*a%d" % (n - 1)] * 9)) for n in range(1, 10)]
-    start = time.perf_counter()
+    start = time.process_time()
     said, line = problem(CONFIG_MAP + b"data:\n" + b"\n".join(b"  " + text for text in lines))
     assert "excessive aliasing" in said
     assert line > 4
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5  # of CPU: expanded it would be minutes
 
 
 def test_too_many_documents_and_objects_name_the_limit() -> None:

@@ -120,7 +120,7 @@ async def test_a_chart_that_is_refused_leaves_the_worker_as_it_was(
         message = await failure(patient, repository.snapshot(files, fresh=True))
         assert any(one in message for one in says), f"{name}: {message}"
         assert "/tmp" not in message
-    assert workers <= set(pool.worker_pids)
+        assert workers <= set(pool.worker_pids), f"{name}: {message}"
     assert await data(patient, repository.snapshot({**GOOD, "good/values.yaml": "v: 2\n"}), path="good") == {"v": "2"}
 
 
