@@ -150,8 +150,9 @@ def _drop_unneeded(before: Mapping[str, Any], spec: Json) -> None:
     was, now = before["type"], spec["type"]
     exposed = ("NodePort", "LoadBalancer")
     if was in exposed and now not in exposed:
-        old = [port.get("nodePort") for port in before.get("ports") or ()]
-        if [port.get("nodePort") for port in spec.get("ports") or ()] == old:
+        if _node_ports(spec) <= _node_ports(
+            before
+        ):  # ports may come and go, as long as none brings a node port of its own
             for port in spec.get("ports") or ():
                 port.pop("nodePort", None)
         if spec.get("externalTrafficPolicy") == before.get("externalTrafficPolicy") and not spec.get("externalIPs"):
@@ -166,6 +167,10 @@ def _drop_unneeded(before: Mapping[str, Any], spec: Json) -> None:
     if now == "ExternalName" and was != "ExternalName" and spec.get("clusterIP") == before.get("clusterIP"):
         spec.pop("clusterIP", None)
         spec.pop("clusterIPs", None)
+
+
+def _node_ports(spec: Mapping[str, Any]) -> set[int]:
+    return {port["nodePort"] for port in spec.get("ports") or () if port.get("nodePort")}
 
 
 def _refused(service: Mapping[str, Any], field: str, value: object, error: AllocationError) -> ApiError:

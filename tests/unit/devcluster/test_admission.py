@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from tiphys.apimachinery.apierrors import Forbidden, Invalid
 from tiphys.apimachinery.names import GroupVersionKind
 from tiphys.devcluster.addresses import AddressPool, AllocationError
 from tiphys.devcluster.admission import Admission, prepare_create, prepare_update
+from tiphys.devcluster.admission_services import update_service
 from tiphys.devcluster.defaults import default_in_place
 
 POD = GroupVersionKind("", "v1", "Pod")
@@ -153,6 +155,20 @@ def test_tcp_and_udp_of_one_port_share_a_node_port() -> None:
     ports = [{"name": "a", "port": 53, "protocol": "TCP"}, {"name": "b", "port": 53, "protocol": "UDP"}]
     got = create(service(type="NodePort", ports=ports), SERVICE)["spec"]["ports"]
     assert got[0]["nodePort"] == got[1]["nodePort"]
+
+
+def test_node_ports_go_with_the_type_that_had_them_also_where_ports_were_added_or_taken_away() -> None:
+    pool = AddressPool()
+    two = [{"name": "a", "port": 80, "protocol": "TCP"}, {"name": "b", "port": 81, "protocol": "TCP"}]
+    before = create(service(type="NodePort", ports=two), SERVICE, pool=pool)
+    for kept in (before["spec"]["ports"][:1], [*before["spec"]["ports"], {"name": "c", "port": 82, "protocol": "TCP"}]):
+        after = copy.deepcopy({**before, "spec": {**before["spec"], "type": "ClusterIP", "ports": kept}})
+        update_service(before, after, pool)
+        assert [port.get("nodePort") for port in after["spec"]["ports"]] == [None] * len(kept)
+    own = copy.deepcopy({**before, "spec": {**before["spec"], "type": "ClusterIP"}})
+    own["spec"]["ports"][0]["nodePort"] = 32001  # one it did not have is left for validation to refuse
+    update_service(before, own, pool)
+    assert own["spec"]["ports"][0]["nodePort"] == 32001
 
 
 def test_a_released_address_can_be_had_again_and_a_fork_keeps_its_changes() -> None:
