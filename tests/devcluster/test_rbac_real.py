@@ -587,7 +587,9 @@ def test_constrained_impersonation_is_for_some_requests_only(servers: Servers) -
         [("Impersonate-User", "system:serviceaccount:a:robot"), ("Impersonate-Group", "devs")],
         [("Impersonate-User", "system:node:n1")],
     ):
-        for path in ("/api/v1/namespaces/a/pods", "/api/v1/namespaces/a/secrets", "/api"):
+        # The Node authorizer, which the embedded cluster has not, speaks about the Pods of nodes.
+        pods = [] if ("Impersonate-User", "system:node:n1") in headers else ["/api/v1/namespaces/a/pods"]
+        for path in (*pods, "/api/v1/namespaces/a/secrets", "/api"):
             answers = [
                 server.send("GET", path, None, headers, chain=chain)
                 for server, chain in zip((real, ours), nina, strict=True)

@@ -154,7 +154,14 @@ def _patches(one: str, manifest: dict[str, Any], given: dict[str, Any]) -> list[
         for number, patch in enumerate(given["bad"], 1)
     ]
     return [
-        Step("PATCH", one, {"metadata": {"labels": {"l": "m"}}}, MERGE, label="merge label"),
+        Step(
+            "PATCH",
+            one,
+            {"metadata": {"labels": {"l": "m"}}},
+            MERGE,
+            label="merge label",
+            after=given.get("changed", ""),
+        ),
         Step("PATCH", one, {"metadata": {"labels": {"l": "m"}}}, MERGE, label="merge label again"),
         Step("PATCH", f"{one}?dryRun=All", {"metadata": {"labels": {"l": "d"}}}, MERGE, label="merge dry"),
         Step("PATCH", one, {"metadata": {"labels": {"s": "1"}}}, STRATEGIC, label="strategic label"),

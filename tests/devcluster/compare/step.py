@@ -25,6 +25,7 @@ class Step:
 
     `live`: the body is a merge patch onto what a GET of the path answers, so that a PUT carries the server's own version.
     `save`: names for values of the answer (dotted paths), used later as `<<name>>`. `until`: ask again until this status.
+    `after`: what the object at the path has (a dotted path) before the request is sent, where the server writes it by itself.
     `opens`: the name of a watch that stays open; `reads`: take that watch's events until one is of the object `last`
     (or, if `last` is empty, the bookmark that ends the initial events).
     """
@@ -38,6 +39,7 @@ class Step:
     live: bool = False
     save: Mapping[str, str] = field(default_factory=dict)
     until: int = 0
+    after: str = ""
     opens: str = ""
     reads: str = ""
     last: str = ""

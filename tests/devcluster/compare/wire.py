@@ -92,6 +92,9 @@ class Server:
         if step.reads:
             return self._read(step)
         deadline = time.monotonic() + TIMEOUT_S
+        while step.after and _value(json.loads(self.send("GET", step.path)[2]), step.after) is None:
+            assert time.monotonic() < deadline, f"{step.path} has no {step.after}"
+            time.sleep(0.05)
         while True:
             reply = self._once(step)
             if not step.until or reply.code == step.until:
@@ -99,10 +102,7 @@ class Server:
             assert time.monotonic() < deadline, f"{step.path} does not answer {step.until}: {reply}"
             time.sleep(0.05)
         for name, path in step.save.items():
-            value: Any = reply.body
-            for part in path.split("."):
-                value = value.get(part) if isinstance(value, dict) else None
-            saved[name] = str(value)
+            saved[name] = str(_value(reply.body, path))
         return reply
 
     def _once(self, step: Step) -> Reply:
@@ -189,4 +189,10 @@ def merged(value: Any, patch: Any) -> Any:
             found.pop(name, None)
         else:
             found[name] = merged(found.get(name), one)
+    return found
+
+
+def _value(found: Any, path: str) -> Any:
+    for part in path.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
     return found
