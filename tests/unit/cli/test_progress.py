@@ -127,6 +127,15 @@ def test_lines_tell_each_change_once_and_then_the_end(capsys: pytest.CaptureFixt
     assert "Name:               argocd/my-app" in out
 
 
+def test_a_sync_that_is_over_before_anybody_looked_still_tells_what_it_did(capsys: pytest.CaptureFixture[str]) -> None:
+    """The table of `app sync` is there however fast the engine was."""
+    api: Any = _Server(_FINE)
+    wait_for(api, "my-app", "", Wanted(operation=True), Lines())
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first.startswith("TIMESTAMP")
+    assert second.split()[1:] == ["ConfigMap", "a", "Synced", "Healthy"]
+
+
 def test_a_wait_ends_in_time_and_says_for_what(capsys: pytest.CaptureFixture[str]) -> None:
     """With exit code 1, or 3 where each failure has its own."""
     api: Any = _Server(_APART)

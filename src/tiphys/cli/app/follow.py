@@ -53,6 +53,11 @@ class Wanted:
         chosen = frozenset(word for word, is_wanted in words.items() if is_wanted)
         return chosen or None
 
+    @property
+    def is_operation_alone(self) -> bool:
+        """Whether the end of the operation is all that is waited for, as by `app sync`."""
+        return self == Wanted(operation=True)
+
     def met_by(self, health: str, sync: str, app: Object) -> bool:
         """Whether these words are those waited for."""
         if self.delete:
@@ -135,6 +140,9 @@ def wait_for(
             refresh = refresh or _is_changing(app)
             busy = operation_in_progress(app, compared_since=follower.compared_since)
             if _is_ready(app, wanted, selected) and not (wanted.operation and busy):
+                if wanted.is_operation_alone and not known.states:  # it was over before the stream began
+                    states = resource_states(app, selected)
+                    board.tell(name, app, states, known.learn(states)[0])
                 final = _tell_final(api, name, namespace, app, wanted, form, board, refresh=refresh)
                 return Outcome(final, operation)
             states = resource_states(app, selected)
