@@ -27,7 +27,7 @@ from tiphys.model.appproject import AppProject
 from tiphys.model.codec import encode
 from tiphys.model.destination import ApplicationDestination
 from tiphys.model.source import ApplicationSource
-from tiphys.model.statuses import ConditionType
+from tiphys.model.statuses import ApplicationStatus, ConditionType
 from tiphys.policy.kinds import is_excluded
 from tiphys.policy.project import NO_SCOPE, ProjectScope, permits_kind, permits_namespace
 from tiphys.scripting.service import Scripts
@@ -45,6 +45,18 @@ class Compared:
     comparison: Comparison | None = None
     render_keys: tuple[str, ...] = ()
     rules: tuple[Any, ...] = ()  # what besides target and live state decides a verdict
+    named: tuple[TargetState, ApplicationStatus, frozenset[GroupKind]] | None = None
+
+    def kinds_of(self, target: TargetState, status: ApplicationStatus) -> frozenset[GroupKind]:
+        """The kinds that Git declares and those the status speaks of; looked for once for each pair of them."""
+        if self.named is None or self.named[0] is not target or self.named[1] is not status:
+            rows = {(row.group, row.kind) for row in status.resources}
+            if status.operation_state is not None and status.operation_state.sync_result is not None:
+                rows |= {(row.group, row.kind) for row in status.operation_state.sync_result.resources}
+            rows |= {(key.group, key.kind) for key in target.resources}
+            rows |= {(hook.key.group, hook.key.kind) for hook in target.hooks}
+            self.named = target, status, frozenset(GroupKind(*row) for row in rows)
+        return self.named[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,10 +181,7 @@ async def compare_target(context: Context, state: Compared, target: TargetState)
     for key in target.resources if session.cluster.namespaces else ():
         if unmanaged := session.unmanaged(key.kind, key.namespace, key.name):
             raise StageError("live", "ComparisonError", unmanaged)
-    kinds = {key.group_kind for key in target.resources} | {hook.key.group_kind for hook in target.hooks}
-    kinds |= {GroupKind(r.group, r.kind) for r in app.status.resources}
-    if app.status.operation_state is not None and app.status.operation_state.sync_result is not None:
-        kinds |= {GroupKind(r.group, r.kind) for r in app.status.operation_state.sync_result.resources}
+    kinds = set(state.kinds_of(target, app.status))
     if context.destination.namespace:
         kinds.add(GroupKind("", "Namespace"))
     if state.unserved:

@@ -13,6 +13,7 @@ from tiphys.controllers.comparison import Compared
 from tiphys.controllers.controlplane import Key
 from tiphys.controllers.operation import OperationRun
 from tiphys.engine.states import Snapshot, StageError, TargetState
+from tiphys.engine.status.summary import ResourceRows
 from tiphys.model.application import Application, ApplicationSpec
 from tiphys.model.hold import Hold
 
@@ -44,6 +45,7 @@ class Known:
     instance: str
     app: Application | None = None  # as it was last reconciled
     compared: Compared = field(default_factory=Compared)
+    rows: ResourceRows = field(default_factory=ResourceRows)  # as they stand in the status
     hashed: tuple[ApplicationSpec, str] | None = None  # the last spec that was hashed, and its hash
     trouble: StageError | None = None  # why the last comparison gave nothing; None when it gave `compared`
     run: OperationRun | None = None

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from tiphys.apimachinery.names import GroupKind, ResourceKey
-from tiphys.engine.health.assess import assess, needs_settling
+from tiphys.engine.health.assess import assess, has_health, needs_settling
 from tiphys.engine.health.scripts import HealthLookup
 from tiphys.engine.live.index import LiveIndex
 from tiphys.engine.states import (
     Action,
     Comparison,
     DriftKind,
+    Live,
     OperationPhase,
     ResultCode,
     SyncPlan,
@@ -314,9 +315,15 @@ class Stepper:
                 return Observed(exists=False)
             at = run.applied_at.get(task.id)
             fresh = not (at is not None and self._settling(task.id, result) and self._clock.monotonic() < at + SETTLE_S)
-            return Observed(True, assess(live.manifest, self._override), fresh, live.deleting)
+            health = assess(live.manifest, self._override) if self._may_have_health(live) else None
+            return Observed(True, health, fresh, live.deleting)
 
         return observe
+
+    def _may_have_health(self, live: Live) -> bool:
+        # Most kinds have none, and the parse is not free.
+        kind = live.key.group_kind
+        return live.deleting or has_health(kind) or (self._override is not None and self._override.covers(kind))
 
     async def _release_completed(self, run: OperationRun) -> None:
         assert run.plan is not None

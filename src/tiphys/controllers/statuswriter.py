@@ -23,13 +23,13 @@ from tiphys.controllers.controlplane import ControlPlane, Key, Unreadable
 from tiphys.controllers.known import Known
 from tiphys.engine.live.tree import descend, pod_images
 from tiphys.engine.states import Comparison, Health, HealthStatus, Live, StageError, SyncStatus, TargetState
-from tiphys.engine.status.summary import health_state, resource_statuses, summary
+from tiphys.engine.status.summary import health_state, summary
 from tiphys.engine.sync.apply import images_of
 from tiphys.model.annotations import REFRESH
 from tiphys.model.application import Application
 from tiphys.model.codec import encode
 from tiphys.model.hold import describe_hold
-from tiphys.model.operation import Operation, OperationState
+from tiphys.model.operation import Operation, OperationState, SyncOperationResult
 from tiphys.model.statuses import (
     ApplicationCondition,
     ApplicationStatus,
@@ -288,7 +288,7 @@ class StatusWriter:
         )
         return replace(
             before,
-            resources=resource_statuses(comparison),
+            resources=known.rows.of(comparison),
             sync=SyncState(
                 status=comparison.sync.value,
                 compared_to=compared_to,
@@ -333,7 +333,7 @@ class StatusWriter:
         # Clients take an operation for unfinished until a comparison is at least as new as its end.
         stamped = replace(after, reconciled_at=max(self._now(), ended or self._now()))
         patch: dict[str, Any] = {}
-        status = mergepatch.create(encode(app.status), encode(stamped))
+        status = mergepatch.create(*_encoded_where_different(app.status, stamped))
         if status:
             patch["status"] = status
         if known.asked and REFRESH in app.annotations:
@@ -370,6 +370,27 @@ class StatusWriter:
 
     def _now(self) -> datetime:
         return self._clock.now().replace(microsecond=0)
+
+
+def _encoded_where_different(before: ApplicationStatus, after: ApplicationStatus) -> tuple[Any, Any]:
+    """Both as JSON, without the long lists where they are the same."""
+    if before.resources == after.resources:
+        before, after = replace(before, resources=()), replace(after, resources=())
+    old, new = _results(before), _results(after)
+    if old is not None and new is not None and old.resources == new.resources:
+        before, after = _without_results(before), _without_results(after)
+    return encode(before), encode(after)
+
+
+def _results(status: ApplicationStatus) -> SyncOperationResult | None:
+    return status.operation_state.sync_result if status.operation_state is not None else None
+
+
+def _without_results(status: ApplicationStatus) -> ApplicationStatus:
+    state = status.operation_state
+    assert state is not None
+    assert state.sync_result is not None
+    return replace(status, operation_state=replace(state, sync_result=replace(state.sync_result, resources=())))
 
 
 def _held(app: Application, known: Known) -> list[ApplicationCondition]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from tiphys.apimachinery.names import GroupKind, ResourceKey
 from tiphys.engine.diff.compare import Difference, compare, with_last_applied
@@ -71,6 +71,15 @@ async def desired(
     return build_target(rendered, placement, scope=scope, permit=permit, excluded=excluded, previous=previous)
 
 
+class Remembered(NamedTuple):
+    """A verdict with what it was made from: the target's digest, empty where Git declares nothing, and the live version."""
+
+    digest: str
+    resource_version: str
+    verdict: ResourceVerdict
+    part: Part
+
+
 @dataclass(slots=True)
 class Memory:
     """What one Application's comparisons remember, so that a change costs what changed.
@@ -83,7 +92,7 @@ class Memory:
     version that Git writes, when another one is watched.
     """
 
-    verdicts: dict[ResourceKey, tuple[str, str, ResourceVerdict]] = field(default_factory=dict)
+    verdicts: dict[ResourceKey, Remembered] = field(default_factory=dict)
     noise: dict[tuple[str, str, str], bool] = field(default_factory=dict)
     covered: dict[tuple[str, str, str], bool] = field(default_factory=dict)
     settled: dict[ResourceKey, tuple[str, str]] = field(default_factory=dict)
@@ -134,7 +143,10 @@ def compare_with_live(
     verdicts: dict[ResourceKey, ResourceVerdict] = {}
     undecided: list[Undecided] = []
     conditions = list(target.conditions)
-    fresh: dict[ResourceKey, tuple[str, str, ResourceVerdict]] = {}
+    fresh: dict[ResourceKey, Remembered] = {}
+    parts: list[Part] = []
+    itself = ResourceKey("argoproj.io", "Application", *(owner.split("/", 1) if "/" in owner else ("", "")))
+    any_doubtful = bool(target.denied or unknown)
     for key, wanted in target.resources.items():
         live = index.get(key)
         version = live.resource_version if live is not None else ""
@@ -142,17 +154,20 @@ def compare_with_live(
         if live is not None and live.instance not in ("", instance):
             text = f"{key.kind}/{key.name} is part of applications {owner or instance} and {live.instance}"
             conditions.append((ConditionType.SHARED_RESOURCE_WARNING, text))
-        doubtful = key in target.denied or key.group_kind in unknown
+        doubtful = any_doubtful and (key in target.denied or key.group_kind in unknown)
         if known is not None and known[0] == wanted.digest and known[1] == version and not doubtful:
             fresh[key] = known
             verdicts[key] = known[2]
+            parts.append(known[3])
             continue
         verdict, doubt = _verdict(wanted, live, target, memory, unknown, ignored, override, options)
         verdicts[key] = verdict
+        part = _part(key, verdict, itself)
+        parts.append(part)
         if doubt is not None:
             undecided.append(doubt)
         elif verdict.drift.kind is not DriftKind.UNKNOWN:
-            fresh[key] = (wanted.digest, version, verdict)
+            fresh[key] = Remembered(wanted.digest, version, verdict, part)
     hooks = {hook.key for hook in target.hooks}
     for row in index.of_instance(instance):
         if row.key in verdicts or row.key in exempt or row.key in hooks:
@@ -163,20 +178,18 @@ def compare_with_live(
         if known is not None and known[0] == "" and known[1] == row.resource_version:
             fresh[row.key] = known
             verdicts[row.key] = known[2]
+            parts.append(known[3])
             continue
         extra = _extra(row, options, override)
         if extra is None:
             continue
-        fresh[row.key] = ("", row.resource_version, extra)
+        part = _part(row.key, extra, itself)
+        fresh[row.key] = Remembered("", row.resource_version, extra, part)
         verdicts[row.key] = extra
+        parts.append(part)
     memory.verdicts = fresh
     if len(memory.settled) > len(target.resources):
         memory.settled = {key: value for key, value in memory.settled.items() if key in target.resources}
-    itself = ResourceKey("argoproj.io", "Application", *(owner.split("/", 1) if "/" in owner else ("", "")))
-    parts = (
-        Part(k, v.drift.live is not None, v.health, v.hook, k == itself or _health_ignored(v))
-        for k, v in verdicts.items()
-    )
     return Comparison(target, verdicts, aggregate(parts), _sync_status(verdicts), tuple(conditions)), undecided
 
 
@@ -237,7 +250,9 @@ def _verdict(
             elif decided:
                 kind = DriftKind.SAME
     asks = _needs_confirmation(wanted.options, options) or _live_needs_confirmation(live)
-    drift = Drift(key, kind, wanted, live, "", wanted.wave, needs_confirmation=asks)
+    applied = not difference.server_side and live.version == wanted.version and rule == NOTHING
+    applied = applied and (difference.patch is None or (not difference.modified and difference.recorded))
+    drift = Drift(key, kind, wanted, live, "", wanted.wave, needs_confirmation=asks, applied=applied)
     return ResourceVerdict(drift, health), doubt
 
 
@@ -287,6 +302,12 @@ def _extra(row: Live, app_options: Sequence[str], override: Override | None) -> 
         prune_last="PruneLast=true" in own,
     )
     return ResourceVerdict(drift, assess(manifest, override))
+
+
+def _part(key: ResourceKey, verdict: ResourceVerdict, itself: ResourceKey) -> Part:
+    """What the verdict counts for in the health of the whole."""
+    is_live = verdict.drift.live is not None
+    return Part(key, is_live, verdict.health, verdict.hook, key == itself or _health_ignored(verdict))
 
 
 def _health_ignored(verdict: ResourceVerdict) -> bool:

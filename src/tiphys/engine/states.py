@@ -219,6 +219,7 @@ class Drift:
     prune_last: bool = False
     prune_confirm: bool = False  # live says Prune=confirm
     needs_confirmation: bool = False  # it is deleted with the Application only after somebody said so
+    applied: bool = False  # the live object is what a client-side apply of the target leaves: it would send nothing
 
     @property
     def out_of_sync(self) -> bool:

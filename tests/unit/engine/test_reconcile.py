@@ -86,6 +86,26 @@ def test_every_kind_of_drift() -> None:
     assert (found.sync, undecided) == (SyncStatus.OUT_OF_SYNC, [])
 
 
+def test_what_an_apply_would_leave_alone_is_known() -> None:
+    """Not what Git changed, what somebody changed, or what was never recorded as applied."""
+    world = World()
+    world.put(tracked(name="same", data={"a": "1"}))
+    world.put(tracked(name="changed", data={"a": "1"}))
+    world.put(tracked(name="unrecorded", data={"a": "1"}), applied=False)
+
+    found, _undecided = world.compare(
+        wants(
+            tracked(name="same", data={"a": "1"}),
+            tracked(name="changed", data={"a": "2"}),
+            tracked(name="unrecorded", data={"a": "1"}),
+        )
+    )
+
+    applied = {key.name for key, verdict in found.verdicts.items() if verdict.drift.applied}
+    assert applied == {"same"}
+    assert kinds(found)["unrecorded"] is DriftKind.SAME
+
+
 def test_what_others_changed_is_for_the_api_server_to_judge_once() -> None:
     """Until its answer is known it is OutOfSync; the answer holds for that version of the object only."""
     world = World()

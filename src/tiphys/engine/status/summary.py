@@ -9,36 +9,62 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from tiphys.apimachinery.names import ResourceKey
-from tiphys.engine.states import Comparison, Health, OperationPhase, Phase, ResultCode, TaskId, TaskResult
+from tiphys.engine.states import (
+    Comparison,
+    Health,
+    OperationPhase,
+    Phase,
+    ResourceVerdict,
+    ResultCode,
+    TaskId,
+    TaskResult,
+)
 from tiphys.model.operation import ResourceResult
 from tiphys.model.statuses import ApplicationSummary, HealthState, ResourceStatus
 
 
-def resource_statuses(comparison: Comparison) -> tuple[ResourceStatus, ...]:
-    """status.resources, sorted; hooks have no sync status. Health is left to the resource tree, as upstream's default is."""
-    rows = []
-    for key, verdict in comparison.verdicts.items():
-        drift = verdict.drift
-        version = drift.target.version if drift.target is not None else (drift.live.version if drift.live else "")
-        if drift.kind == "unknown":
-            status = "Unknown"
-        else:
-            status = "OutOfSync" if drift.out_of_sync else "Synced"
-        rows.append(
-            ResourceStatus(
-                group=key.group,
-                version=version,
-                kind=key.kind,
-                namespace=key.namespace,
-                name=key.name,
-                status="" if verdict.hook else status,
-                hook=verdict.hook,
-                requires_pruning=drift.requires_prune,
-                sync_wave=drift.wave,
-                requires_deletion_confirmation=drift.needs_confirmation,
-            )
-        )
-    return tuple(sorted(rows, key=lambda row: row.sort_key))
+class ResourceRows:
+    """status.resources of one Application; a row is made once for each verdict."""
+
+    def __init__(self) -> None:
+        self._made: dict[ResourceKey, tuple[ResourceVerdict, ResourceStatus]] = {}
+        self._verdicts: Mapping[ResourceKey, ResourceVerdict] | None = None
+        self._rows: tuple[ResourceStatus, ...] = ()
+
+    def of(self, comparison: Comparison) -> tuple[ResourceStatus, ...]:
+        """Sorted; hooks have no sync status. Health is left to the resource tree, as upstream's default is."""
+        verdicts, made = comparison.verdicts, self._made
+        if verdicts is self._verdicts:
+            return self._rows
+        kept: dict[ResourceKey, tuple[ResourceVerdict, ResourceStatus]] = {}
+        for key, verdict in verdicts.items():
+            known = made.get(key)
+            kept[key] = known if known is not None and known[0] is verdict else (verdict, _row(key, verdict))
+        # A key sorts as its row does: group, kind, namespace, name.
+        self._rows = tuple(kept[key][1] for key in sorted(kept))
+        self._made, self._verdicts = kept, verdicts
+        return self._rows
+
+
+def _row(key: ResourceKey, verdict: ResourceVerdict) -> ResourceStatus:
+    drift = verdict.drift
+    version = drift.target.version if drift.target is not None else (drift.live.version if drift.live else "")
+    if drift.kind == "unknown":
+        status = "Unknown"
+    else:
+        status = "OutOfSync" if drift.out_of_sync else "Synced"
+    return ResourceStatus(
+        group=key.group,
+        version=version,
+        kind=key.kind,
+        namespace=key.namespace,
+        name=key.name,
+        status="" if verdict.hook else status,
+        hook=verdict.hook,
+        requires_pruning=drift.requires_prune,
+        sync_wave=drift.wave,
+        requires_deletion_confirmation=drift.needs_confirmation,
+    )
 
 
 def health_state(health: Health, before: HealthState | None, now: datetime) -> HealthState:

@@ -20,7 +20,7 @@ from tiphys.engine.states import FIELD_MANAGER as FIELD_MANAGER
 from tiphys.engine.states import Action, Live, StageError, Target, Task, TaskId, TaskResult
 from tiphys.engine.sync.hooks import BEFORE_HOOK_CREATION, OPERATION_MARK
 from tiphys.engine.sync.write import CRD as CRD
-from tiphys.engine.sync.write import ObjectWriter, Patcher, View
+from tiphys.engine.sync.write import ObjectWriter, Patcher, Strategy, View, way_of
 from tiphys.engine.sync.write import Options as Options
 from tiphys.kube.client import APPLY, MERGE, KubeClient
 from tiphys.kube.discovery import Discovery, DiscoveryError
@@ -81,11 +81,17 @@ class Applier:
         groups = [prunes] if prunes else []
         groups += [list(group) for _kind, group in groupby(others, key=lambda t: (t.id.key.group, t.id.key.kind))]
         for group in groups:
-            if len(group) == 1:
-                await self._perform(group[0], options, done)
-            else:
+            to_do = []
+            for task in group:
+                if self._is_applied(task, options):
+                    done.results[task.id] = _unchanged(task, options)
+                else:
+                    to_do.append(task)
+            if len(to_do) == 1:
+                await self._perform(to_do[0], options, done)
+            elif to_do:
                 async with asyncio.TaskGroup() as running:
-                    for task in group:
+                    for task in to_do:
                         running.create_task(self._perform(task, options, done))
             if done.lost:
                 break
@@ -180,6 +186,18 @@ class Applier:
             live = self._view.get(task.id.key)
             if live is not None and not live.deleting:
                 await self.delete(task.id.key, live.version, uid=live.uid, propagation="background")
+
+    def _is_applied(self, task: Task, options: Options) -> bool:
+        """The comparison has seen that an apply would send nothing, and the object is still the one it saw."""
+        drift, target = task.drift, task.target
+        if task.action is not Action.APPLY or drift is None or not drift.applied or target is not drift.target:
+            return False
+        live = self._view.get(task.id.key)
+        if target is None or live is None or drift.live is None:
+            return False
+        if (live.uid, live.resource_version) != (drift.live.uid, drift.live.resource_version):
+            return False
+        return way_of(target, live, options).strategy is Strategy.CLIENT_SIDE
 
     async def _perform(self, task: Task, options: Options, done: Performed) -> None:
         try:
@@ -292,16 +310,37 @@ class Applier:
         if not dry_run and not running:
             self._view.upsert(answer)
         metadata = answer.get("metadata") or {}
-        kind = f"{target.key.kind.lower()}.{target.key.group}" if target.key.group else target.key.kind.lower()
         return replace(
             base,
             status=ResultCode.SYNCED,
             phase=OperationPhase.SUCCEEDED if dry_run else OperationPhase.RUNNING,
-            message=f"{target.key.kind if verb == 'updated' else kind}/{target.key.name} {verb}{' (dry run)' if dry_run else ''}",
+            message=_said(target.key, verb, dry_run=dry_run),
             resource_version=str(metadata.get("resourceVersion") or ""),
             uid=str(metadata.get("uid") or ""),
             images=images_of(target.manifest),
         )
+
+
+def _unchanged(task: Task, options: Options) -> TaskResult:
+    """What `_applied` makes of an object that is as the manifest says."""
+    target, live = task.target, _live(task)
+    assert target is not None
+    return TaskResult(
+        task.id,
+        target.version,
+        ResultCode.SYNCED,
+        OperationPhase.SUCCEEDED if options.dry_run else OperationPhase.RUNNING,
+        _said(task.id.key, "unchanged", dry_run=options.dry_run),
+        resource_version=live.resource_version if live is not None else "",
+        uid=live.uid if live is not None else "",
+        images=images_of(target.manifest) if b'"image"' in target.json else (),
+    )
+
+
+def _said(key: ResourceKey, verb: str, *, dry_run: bool) -> str:
+    """What kubectl says it did."""
+    kind = f"{key.kind.lower()}.{key.group}" if key.group else key.kind.lower()
+    return f"{key.kind if verb == 'updated' else kind}/{key.name} {verb}{' (dry run)' if dry_run else ''}"
 
 
 def defined_kinds(crd: Mapping[str, Any]) -> list[tuple[GroupKind, str]]:

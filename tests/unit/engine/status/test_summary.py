@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from tests.support.plans import drift, manifest
@@ -20,7 +21,7 @@ from tiphys.engine.states import (
     TaskId,
     TaskResult,
 )
-from tiphys.engine.status.summary import health_state, recorded_results, resource_results, resource_statuses, summary
+from tiphys.engine.status.summary import ResourceRows, health_state, recorded_results, resource_results, summary
 from tiphys.model.operation import OperationPhase, ResourceResult, ResultCode
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -35,7 +36,7 @@ def comparison(*drifts: Drift) -> Comparison:
 
 def test_resources_are_sorted_and_say_how_they_are() -> None:
     """By group, kind, namespace, name; what Git no longer has requires pruning."""
-    rows = resource_statuses(
+    rows = ResourceRows().of(
         comparison(
             drift(manifest("Deployment", "web"), DriftKind.MODIFIED),
             drift(manifest(name="old"), DriftKind.EXTRA),
@@ -54,6 +55,20 @@ def test_resources_are_sorted_and_say_how_they_are() -> None:
     ]
     assert {r.version for r in rows} == {"v1"}
     assert all(r.health is None for r in rows)
+
+
+def test_rows_are_those_of_before_where_the_verdict_is() -> None:
+    """One changed resource of many costs one row; the order stays, and what is gone goes."""
+    rows = ResourceRows()
+    before = comparison(*(drift(manifest(name=name), DriftKind.SAME) for name in ("a", "b", "c")))
+    first = rows.of(before)
+    changed = drift(manifest(name="b"), DriftKind.MODIFIED)
+    left = {key: verdict for key, verdict in before.verdicts.items() if key.name != "c"}
+    second = rows.of(replace(before, verdicts={**left, changed.key: ResourceVerdict(changed, None)}))
+
+    assert rows.of(before) == first
+    assert [(row.name, row.status) for row in second] == [("a", "Synced"), ("b", "OutOfSync")]
+    assert second[0] is first[0]
 
 
 def test_the_time_of_health_moves_with_its_word_only() -> None:
