@@ -14,7 +14,7 @@ import orjson
 from tiphys.apimachinery.selector import LabelSelector, parse_labels
 from tiphys.model.repository import normalize_git_url
 from tiphys.policy.rbac import Permissions
-from tiphys.server.cache import StoredApplication, visible
+from tiphys.server.cache import StoredApplication
 from tiphys.server.context import Context
 from tiphys.server.errors import invalid_argument
 from tiphys.server.fieldmask import FieldMask
@@ -36,9 +36,21 @@ class Filter:
         self._search = request.query("search").lower()
         self._selector: LabelSelector = parse_labels(request.query("selector"))
         self._permissions: dict[str, Permissions | None] = {}  # None: everything in the project may be seen
+        self._own_namespace = context.services.namespace
+        self._is_narrow = bool(
+            self._name
+            or self._namespace
+            or self._search
+            or self._projects
+            or self._repo
+            or not self._selector.everything
+        )
 
     def shows(self, app: StoredApplication) -> bool:
         """Whether the Application is asked for and may be seen."""
+        return (not self._is_narrow or self._matches(app)) and self.permits(app)
+
+    def _matches(self, app: StoredApplication) -> bool:
         if (self._name and app.name != self._name) or (self._namespace and app.namespace != self._namespace):
             return False
         if self._search and self._search not in app.name.lower():
@@ -47,9 +59,7 @@ class Filter:
             return False
         if not self._selector.everything and not self._selector.matches(app.metadata.get("labels") or {}):
             return False
-        if self._repo and not any(normalize_git_url(url) == self._repo for url in _repo_urls(app.obj)):
-            return False
-        return self.permits(app)
+        return not self._repo or any(normalize_git_url(url) == self._repo for url in _repo_urls(app.obj))
 
     def permits(self, app: StoredApplication) -> bool:
         """Whether the caller may see it."""
@@ -58,9 +68,9 @@ class Filter:
         except KeyError:
             asked = self._context.permissions("applications", "get", app.project)
             permissions = self._permissions[app.project] = None if asked.covers_project(app.project) else asked
-        if app.namespace != self._context.services.namespace and not self._context.serves(app.namespace):
+        if app.namespace != self._own_namespace and not self._context.serves(app.namespace):
             return False
-        return permissions is None or bool(permissions.of(app.rbac_object(self._context.services.namespace)))
+        return permissions is None or bool(permissions.of(app.rbac_object(self._own_namespace)))
 
     def forget_permissions(self) -> None:
         """Ask anew: roles may have changed."""
@@ -93,7 +103,7 @@ async def list_applications(context: Context) -> Response:
         if mask is None:
             items += [app.encoded for app in part]
         else:
-            items += [orjson.dumps(mask.apply(visible(app.obj), "items") or {}) for app in part]
+            items += [app.cut(mask) for app in part]
         await asyncio.sleep(0)
     head = b'"metadata":' + orjson.dumps(metadata) + b"," if metadata is not None else b""
     return Response(b"{" + head + b'"items":[' + b",".join(items) + b"]}")

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from tiphys.apimachinery.yamljson import tight
+from tiphys.server.fieldmask import FieldMask
 
 _MAX_WAITING = 10_000  # changes a slow follower may be behind before it is cut off
 
@@ -26,17 +27,19 @@ DELETED = "DELETED"
 class StoredApplication:
     """One Application at one version. `obj` is never changed in place."""
 
-    __slots__ = ("_encoded", "_shown", "name", "namespace", "obj", "project", "resource_version")
+    __slots__ = ("_cut", "_encoded", "_shown", "key", "name", "namespace", "obj", "project", "resource_version")
 
     def __init__(self, obj: Mapping[str, Any]) -> None:
         metadata = obj.get("metadata") or {}
         self.obj = obj
         self.namespace = str(metadata.get("namespace") or "")
         self.name = str(metadata.get("name") or "")
+        self.key = (self.namespace, self.name)
         self.resource_version = str(metadata.get("resourceVersion") or "")
         spec = obj.get("spec")
         self.project = str((spec.get("project") if isinstance(spec, Mapping) else "") or "default")
         self._encoded: bytes | None = None
+        self._cut: tuple[str, bytes] = ("", b"")
         self._shown: tuple[Freshness, StoredApplication] | None = None
 
     def shown_with(self, freshness: Freshness) -> StoredApplication:
@@ -45,11 +48,6 @@ class StoredApplication:
             obj = freshness.put_on(self.obj)
             self._shown = freshness, self if obj is None else StoredApplication(obj)
         return self._shown[1]
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """(namespace, name)."""
-        return (self.namespace, self.name)
 
     @property
     def metadata(self) -> Mapping[str, Any]:
@@ -63,6 +61,12 @@ class StoredApplication:
         if self._encoded is None:
             self._encoded = tight(orjson.dumps(visible(self.obj)))
         return self._encoded
+
+    def cut(self, mask: FieldMask) -> bytes:
+        """JSON of an item of a list as `mask` leaves it. That of the last mask is kept: clients ask with the same again."""
+        if self._cut[0] != mask.text:
+            self._cut = mask.text, tight(orjson.dumps(mask.apply(visible(self.obj), "items") or {}))
+        return self._cut[1]
 
     def rbac_object(self, controller_namespace: str) -> str:
         """`<project>/<name>`, or with the namespace between where it is not the control plane's."""

@@ -15,6 +15,7 @@ class FieldMask:
     """A parsed `fields` parameter. Paths go through lists: `items.metadata.name` means the name of every item."""
 
     def __init__(self, text: str) -> None:
+        self.text = text
         self.excludes = text.startswith("-")
         self._tree: Tree = {}
         for path in text.removeprefix("-").split(","):
