@@ -160,6 +160,11 @@ class ApplicationController:
         """A commit newer than what the Application says, at which it stands all the same."""
         return self._standing.moved(key)
 
+    @property
+    def turns(self) -> int:
+        """Rises whenever what `moved` says of anybody may be another."""
+        return self._standing.turns
+
     async def _stamp(self, key: Key, revision: str) -> None:
         """Write where an Application stands, and nothing else."""
         known = self._known.get(key)

@@ -58,6 +58,7 @@ class Standing:
         self._groups: dict[At, list[_Group]] = {}
         self._of: dict[Key, _Group] = {}
         self._to_write: asyncio.Queue[_Group] = asyncio.Queue()
+        self.turns = 0  # rises whenever what `moved` says of anybody may be another
 
     def admit(self, key: Key, at: At, revision: str, paths: frozenset[str], given: object = None) -> None:
         """The Application was rendered at a revision from what is at these paths, and with `given`."""
@@ -68,6 +69,7 @@ class Standing:
             group = _Group(revision, given)
             groups[:] = [g for g in groups if g.members]
             groups.append(group)
+        self.turns += 1
         group.members[key] = paths
         for path in paths:
             group.readers.setdefault(path, set()).add(key)
@@ -78,6 +80,7 @@ class Standing:
         group = self._of.pop(key, None)
         if group is None:
             return
+        self.turns += 1
         for path in group.members.pop(key):
             readers = group.readers[path]
             readers.discard(key)
@@ -117,6 +120,7 @@ class Standing:
                 continue
             now = self._clock.now()
             group.revision, group.moved = after, Moved(after, now)
+            self.turns += 1
             if group.since is None:
                 group.since = now
                 self._to_write.put_nowait(group)

@@ -166,7 +166,7 @@ def environment_name(text: str) -> list[str]:
 def invalid_struct(field: str, value: Any, detail: str) -> FieldCause:
     """A value that breaks a rule and is shown with its members in the order given, as Go shows a struct's."""
     shown = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    return FieldCause("FieldValueInvalid", f"Invalid value: {shown}: {detail}", field)
+    return FieldCause("FieldValueInvalid", f"Invalid value: {shown}{f': {detail}' if detail else ''}", field)
 
 
 def unsupported_struct(field: str, value: Any, supported: Sequence[str]) -> FieldCause:

@@ -314,7 +314,8 @@ def _check_selector(causes: Causes, spec: Json, what: str) -> None:
         causes.append(required("spec.selector"))
         return
     if not check_selector(causes, selector, "spec.selector"):
-        causes.append(invalid_struct("spec.selector", shown_selector(selector), "invalid label selector"))
+        detail = "invalid label selector" if what == "deployment" else ""
+        causes.append(invalid_struct("spec.selector", shown_selector(selector), detail))
     elif not selector.get("matchLabels") and not selector.get("matchExpressions"):
         causes.append(invalid_value("spec.selector", selector, f"empty selector is invalid for {what}"))
 

@@ -6,7 +6,7 @@ Source: api-ui 2.3 "Paging". Differs: `limit`, `offset`, `search` and `sort` are
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -61,14 +61,27 @@ class Filter:
             return False
         return not self._repo or any(normalize_git_url(url) == self._repo for url in _repo_urls(app.obj))
 
+    def shows_all(self, places: Iterable[tuple[str, str]]) -> bool:
+        """Whether everything in these projects and namespaces is asked for and may be seen. False may still be so."""
+        if self._is_narrow:
+            return False
+        return all(self._of(project) is None and self._serves(namespace) for project, namespace in places)
+
+    def _of(self, project: str) -> Permissions | None:
+        try:
+            return self._permissions[project]
+        except KeyError:
+            asked = self._context.permissions("applications", "get", project)
+            found = self._permissions[project] = None if asked.covers_project(project) else asked
+            return found
+
+    def _serves(self, namespace: str) -> bool:
+        return namespace == self._own_namespace or self._context.serves(namespace)
+
     def permits(self, app: StoredApplication) -> bool:
         """Whether the caller may see it."""
-        try:
-            permissions = self._permissions[app.project]
-        except KeyError:
-            asked = self._context.permissions("applications", "get", app.project)
-            permissions = self._permissions[app.project] = None if asked.covers_project(app.project) else asked
-        if app.namespace != self._own_namespace and not self._context.serves(app.namespace):
+        permissions = self._of(app.project)
+        if not self._serves(app.namespace):
             return False
         return permissions is None or bool(permissions.of(app.rbac_object(self._own_namespace)))
 
@@ -85,11 +98,12 @@ async def list_applications(context: Context) -> Response:
     if limit < 0 or offset < 0:
         raise invalid_argument("limit and offset must not be negative")
     mask = FieldMask(request.query("fields")) if request.query("fields") else None
-    everything = _sorted(list(cache), request.query("sort"))  # as it is now: others run between the parts below
-    shown: list[StoredApplication] = []
-    for start in range(0, len(everything), _LIST_PART):
-        shown += [app for app in everything[start : start + _LIST_PART] if wanted.shows(app)]
-        await asyncio.sleep(0)
+    now = cache.shown()  # others run between the parts below
+    everything = _sorted(now.apps, request.query("sort"))
+    is_whole = wanted.shows_all(now.places)
+    if is_whole and mask is not None and everything is now.apps and not (limit or offset):
+        return _answer(mask.apply({"resourceVersion": cache.resource_version}, "metadata"), now.cut(mask))
+    shown = everything if is_whole else await _only(wanted, everything)
     page = shown[offset : offset + limit] if limit else shown[offset:]
     metadata: dict[str, Any] | None = {"resourceVersion": cache.resource_version}
     left = len(shown) - offset - len(page)
@@ -105,8 +119,20 @@ async def list_applications(context: Context) -> Response:
         else:
             items += [app.cut(mask) for app in part]
         await asyncio.sleep(0)
+    return _answer(metadata, b",".join(items))
+
+
+async def _only(wanted: Filter, apps: Sequence[StoredApplication]) -> Sequence[StoredApplication]:
+    found: list[StoredApplication] = []
+    for start in range(0, len(apps), _LIST_PART):
+        found += [app for app in apps[start : start + _LIST_PART] if wanted.shows(app)]
+        await asyncio.sleep(0)
+    return found
+
+
+def _answer(metadata: Any, items: bytes) -> Response:
     head = b'"metadata":' + orjson.dumps(metadata) + b"," if metadata is not None else b""
-    return Response(b"{" + head + b'"items":[' + b",".join(items) + b"]}")
+    return Response(b"".join((b"{", head, b'"items":[', items, b"]}")))
 
 
 def _status(*path: str) -> Callable[[StoredApplication], str]:
@@ -130,7 +156,7 @@ _SORT: Mapping[str, Callable[[StoredApplication], str]] = {
 }
 
 
-def _sorted(apps: list[StoredApplication], by: str) -> list[StoredApplication]:
+def _sorted(apps: Sequence[StoredApplication], by: str) -> Sequence[StoredApplication]:
     """`apps`, which come by name, in the order asked for; `-` in front turns it round. Raises RequestError."""
     field = by.removeprefix("-")
     if not by or by == "name":

@@ -158,6 +158,28 @@ class Follower:
         self._waiting.put_nowait(reason)
 
 
+class Shown:
+    """All Applications at one moment, sorted by name, then namespace."""
+
+    def __init__(self, apps: tuple[StoredApplication, ...]) -> None:
+        self.apps = apps
+        self._places: frozenset[tuple[str, str]] | None = None
+        self._cut: tuple[str, bytes] | None = None
+
+    @property
+    def places(self) -> frozenset[tuple[str, str]]:
+        """Each pair of a project and a namespace that one of them has."""
+        if self._places is None:
+            self._places = frozenset((app.project, app.namespace) for app in self.apps)
+        return self._places
+
+    def cut(self, mask: FieldMask) -> bytes:
+        """All of them as `mask` leaves them, with commas between. That of the last mask is kept."""
+        if self._cut is None or self._cut[0] != mask.text:
+            self._cut = mask.text, b",".join([app.cut(mask) for app in self.apps])
+        return self._cut[1]
+
+
 class ApplicationCache:
     """All Applications we know. Belongs to the event loop's thread."""
 
@@ -169,15 +191,24 @@ class ApplicationCache:
         self._fresh: dict[tuple[str, str], Freshness] = {}
         # What is known of Applications that were not told of one by one.
         self.fresh_of: Callable[[tuple[str, str]], Freshness | None] = lambda _key: None
+        self.fresh_turns: Callable[[], int] = lambda: 0  # rises whenever that may say something else
+        self._shown: tuple[int, Shown] | None = None  # what `fresh_turns` said, and what was shown then
         self.resource_version = ""
         self.synced = asyncio.Event()
         self.ended = asyncio.Event()  # the server stops: open streams are to end
 
     def __iter__(self) -> Iterator[StoredApplication]:
         """Applications sorted by name, then namespace."""
+        return iter(self.shown().apps)
+
+    def shown(self) -> Shown:
+        """All as they are shown now; the same value until something changes."""
         if self._sorted is None:
             self._sorted = sorted(self._apps.values(), key=_order)
-        return map(self._freshened, self._sorted)
+        turns = self.fresh_turns()
+        if self._shown is None or self._shown[0] != turns:
+            self._shown = turns, Shown(tuple(map(self._freshened, self._sorted)))
+        return self._shown[1]
 
     def __len__(self) -> int:
         return len(self._apps)
@@ -231,6 +262,7 @@ class ApplicationCache:
         Followers are not told: a commit that changes nothing is no news, and there may be thousands of Applications.
         """
         self._fresh[namespace, name] = freshness
+        self._shown = None
 
     def _freshened(self, app: StoredApplication) -> StoredApplication:
         """The Application with what is known beyond what it says."""
@@ -272,6 +304,7 @@ class ApplicationCache:
             self._tell(Change(DELETED, app))
 
     def _tell(self, change: Change) -> None:
+        self._shown = None
         for follower in list(self._followers):
             follower.offer(change)
 

@@ -146,6 +146,7 @@ def build_engine(
     plane.application_told = lambda word, obj: cache.event(word, obj)
     freshness = lru_cache(maxsize=64)(lambda moved: Freshness(format_time(moved.at), moved.revision))
     cache.fresh_of = lambda key: freshness(moved) if (moved := controller.moved(key)) is not None else None
+    cache.fresh_turns = lambda: controller.turns
     controller.fresh_told = lambda key, sync, now: cache.freshen(
         *key, Freshness(reconciled_at=format_time(now), revision=sync.revision, revisions=sync.revisions)
     )

@@ -563,6 +563,34 @@ def test_a_later_commit_that_changes_nothing_is_shown_until_it_is_written() -> N
     assert follower.waiting == 2
 
 
+async def test_a_list_asked_for_again_shows_what_has_changed_since() -> None:
+    """What is kept of one answer is not what the next one says after a change, a deletion or a new commit."""
+    w = world("p, bob, applications, get, default/web, allow")
+    names = f"{APPS}?fields=items.metadata.name,items.metadata.labels,items.status.sync.revision"
+
+    async def listed(user: str = "admin") -> list[Any]:
+        return [
+            (item["metadata"]["name"], item["metadata"].get("labels"), item.get("status", {}).get("sync"))
+            for item in (await call(w, "GET", names, user=user)).json["items"]
+        ]
+
+    status = {"sync": {"revision": "old"}, "reconciledAt": "2024-01-01T00:00:00Z"}
+    for name in ("other", "web"):
+        w.writer.put(application(name, metadata={"namespace": "argocd"}, status=status))
+    old = {"revision": "old"}
+    assert await listed() == await listed() == [("other", None, old), ("web", None, old)]
+    assert await listed("bob") == [("web", None, old)]
+    w.writer.put(application("web", metadata={"namespace": "argocd", "labels": {"a": "b"}}, status=status))
+    assert await listed() == [("other", None, old), ("web", {"a": "b"}, old)]
+    moved = [False]
+    w.cache.fresh_of = lambda _key: Freshness("2024-01-01T00:01:00Z", "new") if moved[0] else None
+    w.cache.fresh_turns = lambda: int(moved[0])
+    moved[0] = True
+    assert [sync for _name, _labels, sync in await listed()] == [{"revision": "new"}] * 2
+    w.cache.event("DELETED", application("other", metadata={"namespace": "argocd", "resourceVersion": "99"}))
+    assert [name for name, _labels, _sync in await listed()] == ["web"]
+
+
 @pytest.mark.parametrize(
     ("mask", "left"),
     [
