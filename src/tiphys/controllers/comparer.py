@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -151,8 +152,9 @@ class Comparer:
         if not asked:
             for url in sorted(uses):
                 self._repositories.require_well(url, app.project_name)
+        since = self._plane.asked_at.get(key, math.inf) if not elsewhere else math.inf
         target, keys = await self.target(
-            context, app.spec.all_sources, previous=compared.target, refresh=bool(asked) or elsewhere
+            context, app.spec.all_sources, previous=compared.target, refresh=bool(asked) or elsewhere, since=since
         )
         compared.target, compared.render_keys = target, keys
         compared.unserved = frozenset(
@@ -259,6 +261,7 @@ class Comparer:
         *,
         previous: TargetState | None,
         refresh: bool,
+        since: float = math.inf,
     ) -> tuple[TargetState, tuple[str, ...]]:
         """What Git declares at these sources, and the keys of its renders. Raises StageError, ApiError,
         ClusterUnreachable, DiscoveryError."""
@@ -267,7 +270,7 @@ class Comparer:
         async def fetch(source: ApplicationSource) -> Any:
             project = context.app.project_name
             return await self._repositories.snapshot(
-                source.repo_url, _expression(source), refresh=refresh, project=project
+                source.repo_url, _expression(source), refresh=refresh, since=since, project=project
             )
 
         async def render(snapshot: Any, source: ApplicationSource) -> Any:

@@ -12,7 +12,7 @@ from tiphys.apimachinery.apierrors import NotFound
 from tiphys.engine.live.index import is_newer
 from tiphys.kube.client import MERGE, ApiResource, KubeClient
 from tiphys.kube.watch import Reflector
-from tiphys.model.annotations import PART_OF_LABEL, SECRET_TYPE_LABEL
+from tiphys.model.annotations import PART_OF_LABEL, REFRESH, SECRET_TYPE_LABEL
 from tiphys.model.application import Application, parse_application
 from tiphys.model.appproject import AppProject, parse_appproject
 from tiphys.model.cluster import Cluster, parse_cluster_secret
@@ -76,6 +76,7 @@ class ControlPlane:
         self.settings = Settings()
         self.applications: dict[Key, Application | Unreadable] = {}
         self.objects: dict[Key, Mapping[str, Any]] = {}  # the Applications as they were read
+        self.asked_at: dict[Key, float] = {}  # since when they ask for a refresh, on the monotonic clock
         self.projects: dict[str, AppProject] = {}
         self.cluster_secrets: dict[str, Mapping[str, Any]] = {}
         self.clusters: tuple[Cluster, ...] = ()  # those with a readable Secret, by the Secret's name
@@ -154,6 +155,7 @@ class ControlPlane:
         if word == "DELETED":
             self.applications.pop(key, None)
             self.objects.pop(key, None)
+            self.asked_at.pop(key, None)
         else:
             if known is not None and _uid(known) == _uid(obj) and not is_newer(_version(obj), _version(known)):
                 return
@@ -163,12 +165,20 @@ class ControlPlane:
                 self.applications[key] = _parse(obj, known, self.applications.get(key))
             except InvalidObject as error:
                 self.applications[key] = Unreadable(obj, error.problems)
+            self._note_ask(key, obj)
             word = "MODIFIED" if known is not None else "ADDED"
             if known is not None and _is_stamp(known, obj):
                 self.application_told(word, obj)
                 return
         self.application_changed(key)
         self.application_told(word, obj)
+
+    def _note_ask(self, key: Key, obj: Mapping[str, Any]) -> None:
+        """Somebody asks for a refresh by an annotation, until it is answered by taking that away."""
+        if REFRESH in ((obj.get("metadata") or {}).get("annotations") or ()):
+            self.asked_at.setdefault(key, self._clock.monotonic())
+        else:
+            self.asked_at.pop(key, None)
 
     def _replace_projects(self, objects: list[Mapping[str, Any]], _version: str) -> None:
         names = {_key(obj)[1] for obj in objects}

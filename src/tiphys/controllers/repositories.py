@@ -85,6 +85,7 @@ class _Repository:
     resolved: dict[str, str] = field(default_factory=dict)  # expression -> commit
     named: dict[str, Snapshot] = field(default_factory=dict)  # expression -> that commit, once a look has found it
     fetched: bool = False  # since this process started
+    fetched_at: float = -math.inf  # when the last fetch that went well began
     last_good: datetime | None = None
     last_commit: str = ""  # what was read then, of any expression
     failing: StageError | None = None  # why it cannot be fetched now
@@ -212,15 +213,20 @@ class RepositoryWatch:
     def _find(self, url: str, project: str) -> _Repository | None:
         return self._known.get((url, self._access.scope(url, project)))
 
-    async def snapshot(self, url: str, expression: str, *, refresh: bool, project: str = "") -> Snapshot:
+    async def snapshot(
+        self, url: str, expression: str, *, refresh: bool, since: float = math.inf, project: str = ""
+    ) -> Snapshot:
         """The source at a revision, remembered as what the expression names now. Raises StageError.
 
-        The first one since the start is fetched, whoever asks; the others read what that brought.
+        The first one since the start is fetched, whoever asks; the others read what that brought. With `refresh` it is
+        fetched, unless a fetch did that which began after `since` on the monotonic clock: many who ask are served by one.
         """
         repository = self._find(url, project)
         if repository is None:
             credentials = self._access.credentials(url, self._access.scope(url, project))
             return await self._repositories.snapshot(url, expression, refresh=refresh, credentials=credentials)
+        if repository.failing is None and repository.fetched_at > since:
+            refresh = False
         if not repository.fetched and not refresh and repository.failing is None:
             try:
                 return await self._snapshot(repository, expression, refresh=True)
@@ -252,8 +258,10 @@ class RepositoryWatch:
         reached = repository.reached = self._reached(repository)
         if isinstance(reached, StageError):
             raise reached
+        began = self._clock.monotonic()
         snapshot = await self._repositories.snapshot(repository.url, expression, refresh=refresh, credentials=reached)
         if refresh:
+            repository.fetched_at = began
             repository.last_commit = snapshot.revision
         return snapshot
 

@@ -350,6 +350,21 @@ async def test_a_new_secret_of_the_project_moves_its_applications_only() -> None
         assert world.told == keys("a")
 
 
+async def test_many_who_ask_for_a_refresh_are_served_by_one_fetch() -> None:
+    """Of those who asked before it began; who asks later gets another."""
+    async with running() as world:
+        await world.read("app-1")
+        asked = world.clock.monotonic()
+        await world.clock.advance(1.0)
+        world.git.revisions["main"] = "2"
+        before = world.git.fetches
+        for _ in range(50):
+            assert (await world.watch.snapshot(URL, "main", refresh=True, since=asked)).revision == "2"
+        assert world.git.fetches == before + 1
+        await world.watch.snapshot(URL, "main", refresh=True, since=world.clock.monotonic())
+        assert world.git.fetches == before + 2
+
+
 async def test_a_commit_that_one_application_found_by_asking_is_told_to_the_others() -> None:
     async with running() as world:
         await world.read("app-1", "app-2", "app-3")
