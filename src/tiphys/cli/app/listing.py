@@ -11,6 +11,7 @@ import click
 
 from tiphys.cli.app import show
 from tiphys.cli.app.naming import qualified_name
+from tiphys.cli.app.watching import watch_list
 from tiphys.cli.arguments import Verb, flag
 from tiphys.cli.complete import complete_projects
 from tiphys.cli.failure import CommandFailed
@@ -77,10 +78,14 @@ def list_applications(
 
     api = open_api(ctx)
     if watch:
-        from tiphys.cli.app.watching import watch_list
-
         stream = api.watch_applications(selector=selector, projects=projects, repo=repo, namespace=app_namespace)
-        watch_list(stream, shows, lambda apps: list_text(_sorted(apps, sort_by), output, with_header=True), output)
+        watch_list(
+            stream,
+            shows,
+            lambda apps: list_text(_sorted(apps, sort_by), output, with_header=True),
+            lambda app: list_text([app], output, with_header=False),
+            output,
+        )
         return
     apps = api.list_applications(selector=selector, projects=projects, repo=repo, namespace=app_namespace)
     click.echo(list_text(_sorted([app for app in apps if shows(app)], sort_by), output, with_header=True), nl=False)

@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from tiphys.cli.app import show
-from tiphys.cli.app.listing import list_text
 from tiphys.client.api import Api
 from tiphys.client.errors import TimedOut
 from tiphys.client.transport import Stream
@@ -64,7 +63,11 @@ def watch_one(api: Api, app: App, name: str, namespace: str, text: Callable[[App
 
 
 def watch_list(
-    stream: Stream, shows: Callable[[show.Object], bool], text: Callable[[list[App]], str], form: str
+    stream: Stream,
+    shows: Callable[[show.Object], bool],
+    text: Callable[[list[App]], str],
+    line_of: Callable[[App], str],
+    form: str,
 ) -> None:
     """Show a list as it changes, until the user leaves: on a terminal all of it, else what changed."""
     screen = Screen() if sys.stdout.isatty() else None
@@ -90,7 +93,7 @@ def watch_list(
                 continue
             apps[key] = app
             if screen is None:
-                line = list_text([app], form, with_header=False)
+                line = line_of(app)
                 if lines.get(key) != line:
                     lines[key] = line
                     click.echo(line, nl=False)
