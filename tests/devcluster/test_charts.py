@@ -33,7 +33,7 @@ def told(request: pytest.FixtureRequest) -> dict[str, Steps]:
     except NoOracleError:
         names = [name for name in names if not name.startswith("chart ")]
     cluster: Cluster = request.getfixturevalue("cluster")
-    return told_of(Path(cluster.kubeconfig), names)
+    return told_of(Path(cluster.kubeconfig), names, wanted=read_recording())
 
 
 @pytest.mark.timeout(300)

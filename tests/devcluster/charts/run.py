@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -34,6 +34,7 @@ AT_ONCE: Final = 5
 SETTLED_S: Final = 60.0
 WAIT: Final = ("--wait", "--timeout", "90s")
 _PULSE_S: Final = 0.5
+_PATIENCE_S: Final = 20.0
 
 Steps = dict[str, Held]
 """What is there after each step, by step."""
@@ -71,8 +72,12 @@ def _kustomization_steps(place: Path, namespace: str) -> dict[str, Command]:
 class Bench:
     """One cluster to install things on."""
 
-    def __init__(self, kubeconfig: Path, folder: Path, looker: Looker, prefix: str) -> None:
+    def __init__(
+        self, kubeconfig: Path, folder: Path, looker: Looker, prefix: str, wanted: Mapping[str, Steps] | None = None
+    ) -> None:
+        """`wanted`: by case, what is to be there after each step; a cluster that is not there yet is given time."""
         self._folder = folder
+        self._wanted = wanted or {}
         self._looker = looker
         self._prefix = prefix
         self._limit = asyncio.Semaphore(AT_ONCE)
@@ -90,7 +95,7 @@ class Bench:
         commands = (
             _chart_steps(case.name, place, namespace, values) if chart else _kustomization_steps(place, namespace)
         )
-        return await self._do(commands, namespace, case.name)
+        return await self._do(commands, namespace, case.name, self._wanted.get(name, {}))
 
     async def chart(self, place: Path, changed: Sequence[str]) -> Steps:
         """The same with a chart that is somewhere else."""
@@ -98,12 +103,12 @@ class Bench:
         values = tuple(word for one in changed for word in ("--set", one))
         return await self._do(_chart_steps(place.name, place, namespace, values), namespace, place.name)
 
-    async def _do(self, commands: dict[str, Command], namespace: str, name: str) -> Steps:
+    async def _do(self, commands: dict[str, Command], namespace: str, name: str, wanted: Steps | None = None) -> Steps:
         found: Steps = {}
         async with self._limit:
             for step, command in commands.items():
                 await asyncio.to_thread(self._run, command)
-                found[step] = await self._settled(namespace, name)
+                found[step] = await self._settled(namespace, name, (wanted or {}).get(step))
         return found
 
     def _run(self, command: Command) -> None:
@@ -112,27 +117,34 @@ class Bench:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=150, env=self._env, check=False)
         assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
 
-    async def _settled(self, namespace: str, name: str) -> Held:
-        """What is there once two looks in a row see the same and nothing is on its way."""
-        deadline = time.monotonic() + SETTLED_S
+    async def _settled(self, namespace: str, name: str, wanted: Held | None) -> Held:
+        """What is there once two looks in a row see the same and nothing is on its way.
+
+        Controllers that are slow to begin show no sign of it: where something else is wanted, they have `_PATIENCE_S`.
+        """
+        deadline, patient = time.monotonic() + SETTLED_S, time.monotonic() + _PATIENCE_S
         before: Held | None = None
         while True:
             here, moving = await self._looker.held(namespace, name)
-            if here == before and not moving:
+            if here == before and not moving and (wanted in (None, here) or time.monotonic() > patient):
                 return here
             assert time.monotonic() < deadline, f"{namespace} does not come to rest: {moving}"
             before = here
             await asyncio.sleep(_PULSE_S)
 
 
-def told_of(kubeconfig: Path, names: Iterable[str], prefix: str = "inst") -> dict[str, Steps]:
-    """Let cases happen on a cluster, some at once; what each left after each step."""
-    return asyncio.run(_tell(kubeconfig, list(names), prefix))
+def told_of(
+    kubeconfig: Path, names: Iterable[str], prefix: str = "inst", *, wanted: Mapping[str, Steps] | None = None
+) -> dict[str, Steps]:
+    """Let cases happen on a cluster, some at once; what each left after each step. `wanted` as `Bench` takes it."""
+    return asyncio.run(_tell(kubeconfig, list(names), prefix, wanted))
 
 
-async def _tell(kubeconfig: Path, names: Sequence[str], prefix: str) -> dict[str, Steps]:
+async def _tell(
+    kubeconfig: Path, names: Sequence[str], prefix: str, wanted: Mapping[str, Steps] | None
+) -> dict[str, Steps]:
     known = cases()
-    async with _bench(kubeconfig, prefix) as bench:
+    async with _bench(kubeconfig, prefix, wanted) as bench:
         found = await asyncio.gather(*(bench.steps(name, known[name]) for name in names))
     return dict(zip(names, found, strict=True))
 
@@ -145,10 +157,10 @@ async def _tell_of_charts(kubeconfig: Path, charts: Sequence[str], prefix: str) 
 
 
 @asynccontextmanager
-async def _bench(kubeconfig: Path, prefix: str) -> AsyncIterator[Bench]:
+async def _bench(kubeconfig: Path, prefix: str, wanted: Mapping[str, Steps] | None = None) -> AsyncIterator[Bench]:
     with tempfile.TemporaryDirectory() as folder:
         async with looking(kubeconfig) as looker:
-            yield Bench(kubeconfig, Path(folder), looker, prefix)
+            yield Bench(kubeconfig, Path(folder), looker, prefix, wanted)
 
 
 def compared(name: str, there: Steps, here: Steps) -> list[str]:

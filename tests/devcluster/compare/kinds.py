@@ -69,7 +69,7 @@ def _verbs(path: str, manifest: dict[str, Any], given: dict[str, Any]) -> list[S
     return [
         *_reads_of_nothing(path, one),
         *_creates(path, one, manifest),
-        *_reads(path, one, name),
+        *_reads(path, one, name, given.get("ready", "")),
         *_updates(one, manifest, given),
         *_patches(one, manifest, given),
         *_subresources(one, manifest),
@@ -110,10 +110,10 @@ def _creates(path: str, one: str, manifest: dict[str, Any]) -> list[Step]:
     ]
 
 
-def _reads(path: str, one: str, name: str) -> list[Step]:
+def _reads(path: str, one: str, name: str, ready: str) -> list[Step]:
     named = f"{path}?fieldSelector=metadata.name={name}"
     return [
-        Step("GET", one, label="get"),
+        Step("GET", one, label="get", after=ready),
         Step("GET", one, accept="application/yaml", label="get yaml"),
         Step("GET", one, accept=TABLE, label="get table"),
         Step("GET", one, accept=PARTIAL, label="get partial"),

@@ -25,7 +25,8 @@ class Step:
 
     `live`: the body is a merge patch onto what a GET of the path answers, so that a PUT carries the server's own version.
     `save`: names for values of the answer (dotted paths), used later as `<<name>>`. `until`: ask again until this status.
-    `after`: what the object at the path has (a dotted path) before the request is sent, where the server writes it by itself.
+    `after`: what the server writes into the object at the path by itself (a dotted path, or one with `=value`) before the
+    request is sent.
     `opens`: the name of a watch that stays open; `reads`: take that watch's events until one is of the object `last`
     (or, if `last` is empty, the bookmark that ends the initial events).
     """

@@ -92,7 +92,7 @@ class Server:
         if step.reads:
             return self._read(step)
         deadline = time.monotonic() + TIMEOUT_S
-        while step.after and _value(json.loads(self.send("GET", step.path)[2]), step.after) is None:
+        while step.after and not _has(json.loads(self.send("GET", step.path)[2]), step.after):
             assert time.monotonic() < deadline, f"{step.path} has no {step.after}"
             time.sleep(0.05)
         while True:
@@ -192,7 +192,16 @@ def merged(value: Any, patch: Any) -> Any:
     return found
 
 
+def _has(found: Any, wanted: str) -> bool:
+    path, equals, value = wanted.partition("=")
+    there = _value(found, path)
+    return there == value if equals else there is not None
+
+
 def _value(found: Any, path: str) -> Any:
     for part in path.split("."):
-        found = found.get(part) if isinstance(found, dict) else None
+        if isinstance(found, list) and part.isdigit():
+            found = found[int(part)] if int(part) < len(found) else None
+        else:
+            found = found.get(part) if isinstance(found, dict) else None
     return found
