@@ -109,6 +109,8 @@ class Volumes(Controller):
                 return
             if self._bind:
                 claim = await self._announce(claim)
+            elif meta.annotations(claim).get(_PROVISIONER_NOTES[0]) != PROVISIONER:
+                return  # the real controller is yet to say who makes its volume; it may bind one that is there
             volume = await self._provision(claim)
         if self._bind and volume is not None:
             await self._bind_claim(claim, volume)

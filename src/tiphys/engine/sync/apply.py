@@ -83,10 +83,11 @@ class Applier:
         for group in groups:
             to_do = []
             for task in group:
-                if self._is_applied(task, options):
-                    done.results[task.id] = _unchanged(task, options)
-                else:
+                result = self._unchanged(task, options)
+                if result is None:
                     to_do.append(task)
+                else:
+                    done.results[task.id] = result
             if len(to_do) == 1:
                 await self._perform(to_do[0], options, done)
             elif to_do:
@@ -187,17 +188,27 @@ class Applier:
             if live is not None and not live.deleting:
                 await self.delete(task.id.key, live.version, uid=live.uid, propagation="background")
 
-    def _is_applied(self, task: Task, options: Options) -> bool:
-        """The comparison has seen that an apply would send nothing, and the object is still the one it saw."""
-        drift, target = task.drift, task.target
+    def _unchanged(self, task: Task, options: Options) -> TaskResult | None:
+        """The result without asking: the comparison has seen that an apply sends nothing, of the object as it still is."""
+        drift, target, live = task.drift, task.target, self._view.get(task.id.key)
         if task.action is not Action.APPLY or drift is None or not drift.applied or target is not drift.target:
-            return False
-        live = self._view.get(task.id.key)
+            return None
         if target is None or live is None or drift.live is None:
-            return False
+            return None
         if (live.uid, live.resource_version) != (drift.live.uid, drift.live.resource_version):
-            return False
-        return way_of(target, live, options).strategy is Strategy.CLIENT_SIDE
+            return None
+        if way_of(target, live, options).strategy is not Strategy.CLIENT_SIDE:
+            return None
+        return TaskResult(
+            task.id,
+            target.version,
+            ResultCode.SYNCED,
+            OperationPhase.SUCCEEDED if options.dry_run else OperationPhase.RUNNING,
+            _said(task.id.key, "unchanged", dry_run=options.dry_run),
+            resource_version=live.resource_version,
+            uid=live.uid,
+            images=images_of(target.manifest) if b'"image"' in target.json else (),
+        )
 
     async def _perform(self, task: Task, options: Options, done: Performed) -> None:
         try:
@@ -319,22 +330,6 @@ class Applier:
             uid=str(metadata.get("uid") or ""),
             images=images_of(target.manifest),
         )
-
-
-def _unchanged(task: Task, options: Options) -> TaskResult:
-    """What `_applied` makes of an object that is as the manifest says."""
-    target, live = task.target, _live(task)
-    assert target is not None
-    return TaskResult(
-        task.id,
-        target.version,
-        ResultCode.SYNCED,
-        OperationPhase.SUCCEEDED if options.dry_run else OperationPhase.RUNNING,
-        _said(task.id.key, "unchanged", dry_run=options.dry_run),
-        resource_version=live.resource_version if live is not None else "",
-        uid=live.uid if live is not None else "",
-        images=images_of(target.manifest) if b'"image"' in target.json else (),
-    )
 
 
 def _said(key: ResourceKey, verb: str, *, dry_run: bool) -> str:
