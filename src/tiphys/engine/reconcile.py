@@ -140,120 +140,169 @@ def compare_with_live(
     if memory.rules != rules:
         memory.verdicts, memory.settled, memory.rules = {}, {}, rules
         memory.noise, memory.covered = {}, {}
-    verdicts: dict[ResourceKey, ResourceVerdict] = {}
-    undecided: list[Undecided] = []
     conditions = list(target.conditions)
-    fresh: dict[ResourceKey, Remembered] = {}
-    parts: list[Part] = []
     itself = ResourceKey("argoproj.io", "Application", *(owner.split("/", 1) if "/" in owner else ("", "")))
+    found = _Verdicts(memory.verdicts, itself)
+    judge = _Judge(memory, ignored, override, options)
     any_doubtful = bool(target.denied or unknown)
     for key, wanted in target.resources.items():
         live = index.get(key)
-        version = live.resource_version if live is not None else ""
-        known = memory.verdicts.get(key)
         if live is not None and live.instance not in ("", instance):
             text = f"{key.kind}/{key.name} is part of applications {owner or instance} and {live.instance}"
             conditions.append((ConditionType.SHARED_RESOURCE_WARNING, text))
-        doubtful = any_doubtful and (key in target.denied or key.group_kind in unknown)
-        if known is not None and known[0] == wanted.digest and known[1] == version and not doubtful:
-            fresh[key] = known
-            verdicts[key] = known[2]
-            parts.append(known[3])
-            continue
-        verdict, doubt = _verdict(wanted, live, target, memory, unknown, ignored, override, options)
-        verdicts[key] = verdict
-        part = _part(key, verdict, itself)
-        parts.append(part)
-        if doubt is not None:
-            undecided.append(doubt)
-        elif verdict.drift.kind is not DriftKind.UNKNOWN:
-            fresh[key] = Remembered(wanted.digest, version, verdict, part)
+        version = live.resource_version if live is not None else ""
+        if any_doubtful and (reason := target.denied.get(key) or unknown.get(key.group_kind)) is not None:
+            found.add(key, ResourceVerdict(Drift(key, DriftKind.UNKNOWN, wanted, live, reason, wanted.wave), None))
+        elif not found.stands(key, wanted.digest, version):
+            verdict, doubt = judge.declared(wanted, live)
+            found.add(key, verdict, doubt if doubt is not None else (wanted.digest, version))
     hooks = {hook.key for hook in target.hooks}
     for row in index.of_instance(instance):
-        if row.key in verdicts or row.key in exempt or row.key in hooks:
+        if row.key in found.verdicts or row.key in exempt or row.key in hooks:
             continue
         if permit(row.key.group_kind, bool(row.key.namespace), row.key.namespace, row.key.name) is not None:
             continue  # a kind the project does not permit is never pruned
-        known = memory.verdicts.get(row.key)
-        if known is not None and known[0] == "" and known[1] == row.resource_version:
-            fresh[row.key] = known
-            verdicts[row.key] = known[2]
-            parts.append(known[3])
-            continue
-        extra = _extra(row, options, override)
-        if extra is None:
-            continue
-        part = _part(row.key, extra, itself)
-        fresh[row.key] = Remembered("", row.resource_version, extra, part)
-        verdicts[row.key] = extra
-        parts.append(part)
-    memory.verdicts = fresh
+        if not found.stands(row.key, "", row.resource_version):
+            extra = judge.undeclared(row)
+            if extra is not None:
+                found.add(row.key, extra, ("", row.resource_version))
+    memory.verdicts = found.remembered
     if len(memory.settled) > len(target.resources):
         memory.settled = {key: value for key, value in memory.settled.items() if key in target.resources}
-    return Comparison(target, verdicts, aggregate(parts), _sync_status(verdicts), tuple(conditions)), undecided
+    status = _sync_status(found.verdicts)
+    return Comparison(target, found.verdicts, aggregate(found.parts), status, tuple(conditions)), found.undecided
 
 
-def _verdict(
-    wanted: Target,
-    live: Live | None,
-    target: TargetState,
-    memory: Memory,
-    unknown: Mapping[GroupKind, str],
-    ignored: IgnoredOf,
-    override: Override | None,
-    options: Sequence[str],
-) -> tuple[ResourceVerdict, Undecided | None]:
-    key = wanted.key
-    reason = target.denied.get(key) or unknown.get(key.group_kind)
-    if reason is not None:
-        return ResourceVerdict(Drift(key, DriftKind.UNKNOWN, wanted, live, reason, wanted.wave), None), None
-    if live is None:
-        asks = _needs_confirmation(wanted.options, options)
-        drift = Drift(key, DriftKind.MISSING, wanted, None, "", wanted.wave, needs_confirmation=asks)
-        return ResourceVerdict(drift, None), None
-    manifest = live.manifest
-    health = assess(manifest, override)
-    if live.version != wanted.version:
-        read = memory.translated.get(key)
-        if (
-            read is None
-            or (read.version, read.uid) != (wanted.version, live.uid)
-            or is_newer(live.resource_version, read.resource_version)
-        ):
-            drift = Drift(key, DriftKind.MODIFIED, wanted, live, "", wanted.wave)
-            return ResourceVerdict(drift, health), Undecided(wanted, live, None)
-        manifest = read.manifest
-    rule = ignored(key)
-    if _is_server_side(wanted, live, options):
-        difference = compare_applied(wanted.manifest, manifest, live.applied, ignored=rule)
-    else:
-        difference = compare(wanted.manifest, manifest, ignored=rule)
-    at = (wanted.digest, live.uid, live.resource_version)
-    if difference.modified and rule.must_ask:
-        covered = memory.covered.get(at)
-        if covered is None:
-            drift = Drift(key, DriftKind.MODIFIED, wanted, live, "", wanted.wave)
-            return ResourceVerdict(drift, health), Undecided(wanted, live, difference, rule, ask_rules=True)
-        if covered:
-            difference = replace(difference, modified=False)
-    kind, doubt = DriftKind.SAME, None
-    if not difference.modified:
-        memory.settled[key] = (wanted.digest, live.uid)
-    else:
-        kind = DriftKind.MODIFIED
-        # Believed once: should an apply not bring it back, the server is asked.
-        settled = memory.settled.pop(key, None) == (wanted.digest, live.uid)
-        if difference.declared and not settled:
-            decided = memory.noise.get(at)
-            if decided is None:
-                doubt = Undecided(wanted, live, difference, rule)
-            elif decided:
-                kind = DriftKind.SAME
-    asks = _needs_confirmation(wanted.options, options) or _live_needs_confirmation(live)
-    applied = not difference.server_side and live.version == wanted.version and rule == NOTHING
-    applied = applied and (difference.patch is None or (not difference.modified and difference.recorded))
-    drift = Drift(key, kind, wanted, live, "", wanted.wave, needs_confirmation=asks, applied=applied)
-    return ResourceVerdict(drift, health), doubt
+class _Verdicts:
+    """The verdicts of one comparison: those that stand from the last one, and those that are made."""
+
+    def __init__(self, before: Mapping[ResourceKey, Remembered], itself: ResourceKey) -> None:
+        self._before = before
+        self._itself = itself
+        self.verdicts: dict[ResourceKey, ResourceVerdict] = {}
+        self.parts: list[Part] = []
+        self.undecided: list[Undecided] = []
+        self.remembered: dict[ResourceKey, Remembered] = {}
+
+    def stands(self, key: ResourceKey, digest: str, version: str) -> bool:
+        """Take the last verdict if it was made from the same; whether there is one."""
+        known = self._before.get(key)
+        if known is None or known.digest != digest or known.resource_version != version:
+            return False
+        self.remembered[key] = known
+        self.verdicts[key] = known.verdict
+        self.parts.append(known.part)
+        return True
+
+    def add(
+        self, key: ResourceKey, verdict: ResourceVerdict, source: tuple[str, str] | Undecided | None = None
+    ) -> None:
+        """Take a new verdict. `source` is the digest and version it was made from, unless it may not be kept."""
+        live = verdict.drift.live
+        part = Part(
+            key, live is not None, verdict.health, verdict.hook, key == self._itself or _health_ignored(verdict)
+        )
+        self.verdicts[key] = verdict
+        self.parts.append(part)
+        if isinstance(source, Undecided):
+            self.undecided.append(source)
+        elif source is not None:
+            self.remembered[key] = Remembered(*source, verdict, part)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """What the verdicts of one comparison are made with."""
+
+    memory: Memory
+    ignored: IgnoredOf
+    override: Override | None
+    options: Sequence[str]
+
+    def declared(self, wanted: Target, live: Live | None) -> tuple[ResourceVerdict, Undecided | None]:
+        """The verdict on what Git declares, and the question to the API server that it leaves."""
+        key = wanted.key
+        if live is None:
+            asks = _needs_confirmation(wanted.options, self.options)
+            drift = Drift(key, DriftKind.MISSING, wanted, None, "", wanted.wave, needs_confirmation=asks)
+            return ResourceVerdict(drift, None), None
+        health = assess(live.manifest, self.override)
+        kind, applied, doubt = self._compared(wanted, live)
+        asks = _needs_confirmation(wanted.options, self.options) or _live_needs_confirmation(live)
+        drift = Drift(key, kind, wanted, live, "", wanted.wave, needs_confirmation=asks, applied=applied)
+        return ResourceVerdict(drift, health), doubt
+
+    def _compared(self, wanted: Target, live: Live) -> tuple[DriftKind, bool, Undecided | None]:
+        """Whether it differs, whether an apply would send nothing, and what has to be asked first."""
+        manifest = live.manifest
+        if live.version != wanted.version:
+            read = self.memory.translated.get(wanted.key)
+            if (
+                read is None
+                or (read.version, read.uid) != (wanted.version, live.uid)
+                or is_newer(live.resource_version, read.resource_version)
+            ):
+                return DriftKind.MODIFIED, False, Undecided(wanted, live, None)
+            manifest = read.manifest
+        rule = self.ignored(wanted.key)
+        if _is_server_side(wanted, live, self.options):
+            difference = compare_applied(wanted.manifest, manifest, live.applied, ignored=rule)
+        else:
+            difference = compare(wanted.manifest, manifest, ignored=rule)
+        at = (wanted.digest, live.uid, live.resource_version)
+        if difference.modified and rule.must_ask:
+            covered = self.memory.covered.get(at)
+            if covered is None:
+                return DriftKind.MODIFIED, False, Undecided(wanted, live, difference, rule, ask_rules=True)
+            if covered:
+                difference = replace(difference, modified=False)
+        if difference.modified:
+            kind, doubt = self._modified(wanted, live, difference, rule)
+        else:
+            self.memory.settled[wanted.key] = (wanted.digest, live.uid)
+            kind, doubt = DriftKind.SAME, None
+        applied = not difference.server_side and live.version == wanted.version and rule == NOTHING
+        applied = applied and (difference.patch is None or (not difference.modified and difference.recorded))
+        return kind, applied, doubt
+
+    def _modified(
+        self, wanted: Target, live: Live, difference: Difference, rule: Ignored
+    ) -> tuple[DriftKind, Undecided | None]:
+        """Of an object that differs: is it somebody's change, or the server's own defaulting?"""
+        # What was seen settled is believed once: should an apply not bring it back, the server is asked.
+        settled = self.memory.settled.pop(wanted.key, None) == (wanted.digest, live.uid)
+        if not difference.declared or settled:
+            return DriftKind.MODIFIED, None
+        noise = self.memory.noise.get((wanted.digest, live.uid, live.resource_version))
+        if noise is None:
+            return DriftKind.MODIFIED, Undecided(wanted, live, difference, rule)
+        return (DriftKind.SAME if noise else DriftKind.MODIFIED), None
+
+    def undeclared(self, row: Live) -> ResourceVerdict | None:
+        """A tracked live object that Git does not declare; hook objects are not held against the Application.
+
+        What the live object says wins over the Application's options.
+        """
+        manifest = row.manifest
+        annotations = annotations_of(manifest)
+        if is_hook(annotations):
+            return None
+        own = sync_options(annotations)
+        prune = effective_option(own, self.options, "Prune")
+        drift = Drift(
+            row.key,
+            DriftKind.EXTRA,
+            None,
+            row,
+            "",
+            sync_wave(annotations),
+            prune_disabled=prune == "false",
+            prune_confirm=prune == "confirm",
+            needs_confirmation=_needs_confirmation(own, self.options),
+            ignore_extraneous="IgnoreExtraneous" in compare_options(annotations),
+            prune_last="PruneLast=true" in own,
+        )
+        return ResourceVerdict(drift, assess(manifest, self.override))
 
 
 def _is_server_side(wanted: Target, live: Live, options: Sequence[str]) -> bool:
@@ -275,39 +324,6 @@ def _needs_confirmation(own: Collection[str], app_options: Sequence[str]) -> boo
 def _live_needs_confirmation(live: Live) -> bool:
     # Rare, and the parse is not free: look for the bytes first.
     return b"=confirm" in live.json and _needs_confirmation(sync_options(annotations_of(live.manifest)), ())
-
-
-def _extra(row: Live, app_options: Sequence[str], override: Override | None) -> ResourceVerdict | None:
-    """A tracked live object that Git does not declare; hook objects are not held against the Application.
-
-    What the live object says wins over the Application's options.
-    """
-    manifest = row.manifest
-    annotations = annotations_of(manifest)
-    if is_hook(annotations):
-        return None
-    own = sync_options(annotations)
-    prune = effective_option(own, app_options, "Prune")
-    drift = Drift(
-        row.key,
-        DriftKind.EXTRA,
-        None,
-        row,
-        "",
-        sync_wave(annotations),
-        prune_disabled=prune == "false",
-        prune_confirm=prune == "confirm",
-        needs_confirmation=_needs_confirmation(own, app_options),
-        ignore_extraneous="IgnoreExtraneous" in compare_options(annotations),
-        prune_last="PruneLast=true" in own,
-    )
-    return ResourceVerdict(drift, assess(manifest, override))
-
-
-def _part(key: ResourceKey, verdict: ResourceVerdict, itself: ResourceKey) -> Part:
-    """What the verdict counts for in the health of the whole."""
-    is_live = verdict.drift.live is not None
-    return Part(key, is_live, verdict.health, verdict.hook, key == itself or _health_ignored(verdict))
 
 
 def _health_ignored(verdict: ResourceVerdict) -> bool:

@@ -151,6 +151,19 @@ def encode(value: Wire) -> dict[str, Any]:
     return out
 
 
+def unknown_fields(value: Wire, path: str = "") -> list[str]:
+    """Paths of the fields that no class of the model knows, as `spec.destination.servr` or `spec.sources[0].repo`."""
+    found = [_Context.below(path, name) for name in value.extra]
+    for info in field_infos(type(value)):
+        item, where = getattr(value, info.attribute), _Context.below(path, info.name)
+        if isinstance(item, Wire):
+            found += unknown_fields(item, where)
+        elif isinstance(item, tuple):
+            for index, element in enumerate(item):
+                found += unknown_fields(element, f"{where}[{index}]") if isinstance(element, Wire) else ()
+    return found
+
+
 def field_infos(cls: type[Any]) -> tuple[FieldInfo, ...]:
     """Fields of `cls` in their order, `extra` left out."""
     hints = typing.get_type_hints(cls)

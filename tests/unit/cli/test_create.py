@@ -192,3 +192,20 @@ def test_version_of_the_client_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.splitlines()[0].startswith("tiphys: v3.6.0+tiphys.")
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_misspelt_field_of_a_file_is_named_and_the_rest_is_created(
+    server: _Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An automated policy that never comes into force because of a letter is found here, not in production."""
+    file = tmp_path / "app.yaml"
+    file.write_text(
+        "kind: Application\nmetadata: {name: my-app}\nspec:\n  syncPolicy: {automated: {prun: true}}\n"
+        "  sources: [{repoURL: https://example.com/a.git, helm: {valueFile: x.yaml}}]\n"
+    )
+    assert run(["app", "create", "-f", str(file)]) == 0
+    assert list(server.apps) == ["my-app"]
+    assert capsys.readouterr().err.splitlines() == [
+        'Warning: unknown field "spec.syncPolicy.automated.prun"',
+        'Warning: unknown field "spec.sources[0].helm.valueFile"',
+    ]

@@ -146,6 +146,16 @@ def test_a_wait_ends_in_time_and_says_for_what(capsys: pytest.CaptureFixture[str
     assert "This is the state of the app after `wait` timed out:" in capsys.readouterr().out
 
 
+def test_waiting_for_a_resource_that_is_not_there_says_that_it_waited_for_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It ends well, as upstream does; a typing mistake is not taken for success without a word."""
+    api: Any = _Server(_APART)
+    nope = [{"group": "apps", "kind": "Deployment", "name": "nope"}]
+    wait_for(api, "my-app", "", EVERYTHING, Lines(), selected=nope)
+    assert "my-app: no resource is one of those selected, so there was nothing to wait for" in capsys.readouterr().err
+
+
 def test_several_are_waited_for_side_by_side(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -146,4 +146,19 @@ def _read(file: str) -> list[Object]:
             raise CommandFailed(f"{file}: expected an Application, but found {found or 'something without a kind'}")
     if not documents:
         raise CommandFailed(f"{file}: there is no Application in it")
+    for document in documents:
+        _warn_of_unknown(document)
     return documents
+
+
+def _warn_of_unknown(app: Object) -> None:
+    """Name what no Application has, as kubectl does; a wrong type is for the server to refuse."""
+    from tiphys.model.application import Application
+    from tiphys.model.codec import InvalidObject, decode, unknown_fields
+
+    try:
+        unknown = unknown_fields(decode(Application, app))
+    except InvalidObject:
+        return
+    for path in unknown:
+        click.echo(f'Warning: unknown field "{path}"', err=True)

@@ -140,6 +140,8 @@ def wait_for(
             refresh = refresh or _is_changing(app)
             busy = operation_in_progress(app, compared_since=follower.compared_since)
             if _is_ready(app, wanted, selected) and not (wanted.operation and busy):
+                if selected and not wanted.is_operation_alone and not resource_states(app, selected):
+                    board.say(f"{name}: no resource is one of those selected, so there was nothing to wait for")
                 if wanted.is_operation_alone and not known.states:  # it was over before the stream began
                     states = resource_states(app, selected)
                     board.tell(name, app, states, known.learn(states)[0])
