@@ -16,6 +16,8 @@ from tests.devcluster.charts.run import Steps, cases, compared, read_recording, 
 from tests.support.environment import Cluster, start_cluster
 
 SHOWN = 40
+GOES = 2
+"""How often a case is tried again on a real control plane."""
 
 
 @pytest.fixture(scope="module")
@@ -26,17 +28,25 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="module")
 def told(request: pytest.FixtureRequest) -> dict[str, Steps]:
-    """All cases at once; without a helm program only the kustomizations."""
+    """All cases at once; without a helm program only the kustomizations.
+
+    A real control plane may do what it was not seen doing before; a recording that is wrong differs each time.
+    """
     names = list(cases())
     try:
         helm_program()
     except NoOracleError:
         names = [name for name in names if not name.startswith("chart ")]
     cluster: Cluster = request.getfixturevalue("cluster")
-    return told_of(Path(cluster.kubeconfig), names, wanted=read_recording())
+    kubeconfig, recorded = Path(cluster.kubeconfig), read_recording()
+    found = told_of(kubeconfig, names, wanted=recorded)
+    for turn in range(GOES if cluster.kind != "embedded" else 0):
+        odd = [name for name in names if compared(name, recorded[name], found[name])]
+        found |= told_of(kubeconfig, odd, f"again{turn}", wanted=recorded) if odd else {}
+    return found
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", sorted(cases()))
 def test_after_each_step_the_cluster_holds_what_the_real_one_was_recorded_holding(
     told: dict[str, Steps], name: str

@@ -40,12 +40,16 @@ CLUSTER_KINDS: Final[Mapping[str, str]] = {
 }
 _RELEASE: Final = "helm.sh/release.v1"
 _USERS: Final = ("helm", "kubectl")
-# Steps in between, which `sequences` compares; numbers that are drawn; helm's times.
+# Steps in between, which `sequences` compares; numbers that are drawn; helm's times; and the note that a write of endpoints
+# bears when it was for a Pod or Service that changed just then, which is a matter of how many changes were taken together.
+_TRIGGER_TIME: Final = "last/metadata.annotations.endpoints.kubernetes.io/last-change-trigger-time"
 _LEFT_OUT: Final = ("counts/", "conditions/", "phase", "held", "gone", "owners")
 _DRAWN: Final = (
     ("Service", "last/spec.healthCheckNodePort"),
     ("Service", "last/status.loadBalancer.ingress[0].ip"),
     ("Secret", "last/metadata.labels.modifiedAt"),
+    ("Endpoints", _TRIGGER_TIME),
+    ("EndpointSlice", _TRIGGER_TIME),
 )
 
 Held = Facets
